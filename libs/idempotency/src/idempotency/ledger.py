@@ -1,0 +1,195 @@
+"""The ledger of processed messages: who is at work on a message, and which are done.
+
+Guarantee: while a lease lives, one owner holds a key; 'done' is never undone.
+
+    (absent) --claim--> LEASED --finish--> DONE (absorbing, until its TTL)
+        ^                 | lease over: another owner may claim
+        +----release------+ (only by the owner who holds it)
+
+The ledger is the fast path, and it keeps two workers from asking the outside world for the same
+thing at once. It does not decide: where a service has a SQL database the inbox row does; a crash
+between the two costs a repeated attempt under the same business key, never a second effect.
+"""
+
+import asyncio
+import enum
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from batching import Batcher
+from idempotency.records import MAX_BATCH_ITEMS, epoch_milliseconds, insert_all
+
+
+class ClaimState(enum.Enum):
+    """What became of a claim."""
+
+    ACQUIRED = "acquired"
+    DONE = "done"
+    BUSY = "busy"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The answer to a claim; `retry_after_seconds` says when a busy key's lease ends."""
+
+    state: ClaimState
+    retry_after_seconds: float = 0.0
+
+
+class Ledger:
+    """Claims and marks message ids in one DynamoDB table, 25 a call.
+
+    `lease_seconds` bounds how long a dead owner keeps a key; `keep_seconds` is how long 'done' is
+    remembered and must be longer than queue retention plus redrive (default: 4 + 14 + 3 days).
+    """
+
+    def __init__(
+        self,
+        dynamodb: Any,
+        *,
+        table: str,
+        scope: str,
+        lease_seconds: float = 30.0,
+        keep_seconds: int = 21 * 24 * 3600,
+    ) -> None:
+        self._dynamodb = dynamodb
+        self._table = table
+        self._scope = scope
+        self._owner = str(uuid.uuid4())
+        self._lease_ms = int(lease_seconds * 1000)
+        self._keep_seconds = keep_seconds
+        self._claims: Batcher[str, Claim] = Batcher(
+            self._claim_all, max_items=MAX_BATCH_ITEMS, max_in_flight=2
+        )
+        self._marks: Batcher[str, None] = Batcher(
+            self._finish_all, max_items=MAX_BATCH_ITEMS, max_in_flight=2
+        )
+
+    async def claim(self, key: str) -> Claim:
+        """Take the key, or learn that it is done or that somebody else is at work on it."""
+        return await self._claims(key)
+
+    async def finish(self, key: str) -> None:
+        """Remember that the key's work is committed.
+
+        Unconditional on purpose: it is called after the effect has committed, so it is true whoever
+        writes it, and a late owner can only repeat it.
+        """
+        await self._marks(key)
+
+    async def release(self, key: str) -> None:
+        """Give the key up after a failure, so that a retry need not wait for the lease."""
+        try:
+            await self._dynamodb.delete_item(
+                TableName=self._table,
+                Key={"pk": {"S": self._key(key)}},
+                ConditionExpression="#o = :owner AND #s = :leased",
+                ExpressionAttributeNames={"#o": "owner", "#s": "state"},
+                ExpressionAttributeValues={
+                    ":owner": {"S": self._owner},
+                    ":leased": {"S": "leased"},
+                },
+            )
+        except self._dynamodb.exceptions.ConditionalCheckFailedException:
+            return  # Someone else holds it by now, or it is done: nothing to give up.
+
+    async def extend(self, key: str) -> bool:
+        """Prolong the own lease; False when it was lost."""
+        now = epoch_milliseconds()
+        try:
+            await self._dynamodb.update_item(
+                TableName=self._table,
+                Key={"pk": {"S": self._key(key)}},
+                UpdateExpression="SET lease_ends_ms = :until",
+                ConditionExpression="#o = :owner AND #s = :leased",
+                ExpressionAttributeNames={"#o": "owner", "#s": "state"},
+                ExpressionAttributeValues={
+                    ":owner": {"S": self._owner},
+                    ":leased": {"S": "leased"},
+                    ":until": {"N": str(now + self._lease_ms)},
+                },
+            )
+        except self._dynamodb.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+    async def drain(self) -> None:
+        """Return once every mark handed in is written."""
+        await self._marks.drain()
+
+    def _key(self, key: str) -> str:
+        return f"{self._scope}#{key}"
+
+    def _record(self, key: str, state: str, now_ms: int) -> dict[str, dict[str, str]]:
+        return {
+            "pk": {"S": self._key(key)},
+            "state": {"S": state},
+            "owner": {"S": self._owner},
+            "lease_ends_ms": {"N": str(now_ms + self._lease_ms)},
+            "expires_at": {"N": str(now_ms // 1000 + self._keep_seconds)},
+        }
+
+    async def _claim_all(self, keys: list[str]) -> Sequence[Claim | BaseException]:
+        now = epoch_milliseconds()
+        records = [self._record(key, "leased", now) for key in keys]
+        inserted = await insert_all(self._dynamodb, self._table, records)
+
+        async def settle(key: str, new: bool) -> Claim:
+            return Claim(ClaimState.ACQUIRED) if new else await self._take_over(key)
+
+        return await asyncio.gather(
+            *(settle(k, new) for k, new in zip(keys, inserted, strict=True)),
+            return_exceptions=True,
+        )
+
+    async def _take_over(self, key: str) -> Claim:
+        """Claim a key that has a record: possible when its lease is over, or was ours."""
+        now = epoch_milliseconds()
+        try:
+            # Our own lease is taken again too: botocore may have retried an insert that had gone
+            # through, and the second answer then reads like somebody else's success.
+            await self._dynamodb.update_item(
+                TableName=self._table,
+                Key={"pk": {"S": self._key(key)}},
+                UpdateExpression="SET #o = :owner, #s = :leased, lease_ends_ms = :until, "
+                "expires_at = :expires",
+                ConditionExpression="attribute_not_exists(pk) OR "
+                "(#s = :leased AND (lease_ends_ms < :now OR #o = :owner))",
+                ExpressionAttributeNames={"#o": "owner", "#s": "state"},
+                ExpressionAttributeValues={
+                    ":owner": {"S": self._owner},
+                    ":leased": {"S": "leased"},
+                    ":now": {"N": str(now)},
+                    ":until": {"N": str(now + self._lease_ms)},
+                    ":expires": {"N": str(now // 1000 + self._keep_seconds)},
+                },
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except self._dynamodb.exceptions.ConditionalCheckFailedException as error:
+            record = error.response.get("Item")
+            if record is None:
+                answer = await self._dynamodb.get_item(
+                    TableName=self._table, Key={"pk": {"S": self._key(key)}}, ConsistentRead=True
+                )
+                record = answer.get("Item")
+            if record is None:
+                return Claim(ClaimState.BUSY, 0.1)
+            if record["state"]["S"] == "done":
+                return Claim(ClaimState.DONE)
+            remaining = (int(record["lease_ends_ms"]["N"]) - now) / 1000
+            return Claim(ClaimState.BUSY, max(remaining, 0.1))
+        return Claim(ClaimState.ACQUIRED)
+
+    async def _finish_all(self, keys: list[str]) -> Sequence[None]:
+        now = epoch_milliseconds()
+        requests = [
+            {"PutRequest": {"Item": self._record(key, "done", now)}} for key in dict.fromkeys(keys)
+        ]
+        while requests:
+            answer = await self._dynamodb.batch_write_item(RequestItems={self._table: requests})
+            requests = answer.get("UnprocessedItems", {}).get(self._table, [])
+            if requests:
+                await asyncio.sleep(0.05)
+        return [None] * len(keys)
