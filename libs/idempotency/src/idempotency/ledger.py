@@ -12,14 +12,18 @@ between the two costs a repeated attempt under the same business key, never a se
 """
 
 import asyncio
+import contextlib
 import enum
+import logging
 import uuid
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from batching import Batcher
 from idempotency.records import MAX_BATCH_ITEMS, epoch_milliseconds, insert_all
+
+log = logging.getLogger(__name__)
 
 
 class ClaimState(enum.Enum):
@@ -95,7 +99,31 @@ class Ledger:
         except self._dynamodb.exceptions.ConditionalCheckFailedException:
             return  # Someone else holds it by now, or it is done: nothing to give up.
 
-    async def extend(self, key: str) -> bool:
+    @contextlib.asynccontextmanager
+    async def kept(self, key: str) -> AsyncIterator[None]:
+        """Prolong the lease for as long as the body runs, a third of it at a time."""
+        loop = asyncio.get_running_loop()
+        interval = self._lease_ms / 3000
+        extensions: set[asyncio.Task[bool]] = set()
+        timer: asyncio.TimerHandle
+
+        def extend() -> None:
+            nonlocal timer
+            task = loop.create_task(self._extend(key))
+            extensions.add(task)
+            task.add_done_callback(_log_lost_lease)
+            task.add_done_callback(extensions.discard)
+            timer = loop.call_later(interval, extend)
+
+        timer = loop.call_later(interval, extend)
+        try:
+            yield
+        finally:
+            timer.cancel()
+            for task in extensions:
+                task.cancel()
+
+    async def _extend(self, key: str) -> bool:
         """Prolong the own lease; False when it was lost."""
         now = epoch_milliseconds()
         try:
@@ -193,3 +221,12 @@ class Ledger:
             if requests:
                 await asyncio.sleep(0.05)
         return [None] * len(keys)
+
+
+def _log_lost_lease(task: asyncio.Task[bool]) -> None:
+    if task.cancelled():
+        return
+    if task.exception() is not None:
+        log.warning("a lease could not be extended", exc_info=task.exception())
+    elif not task.result():
+        log.warning("a lease was lost while its work went on; the inbox will decide")

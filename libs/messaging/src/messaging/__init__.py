@@ -1,0 +1,46 @@
+"""Messages between services: envelope, outbox, relay, consumer, inbox, dead letters.
+
+Guarantee: every committed message is delivered at least once and takes effect once.
+"""
+
+from messaging.consumer import Consumer
+from messaging.dispatch import dispatcher
+from messaging.envelope import Envelope, derived_id
+from messaging.errors import ContractViolation, DeadLetter, MessageTooLarge, RetryLater
+from messaging.outbox import Outbox, Transaction, interruptible_sleep
+from messaging.relay import Relay
+from messaging.tables import MessagingTables, messaging_tables
+from messaging.transactions import (
+    Attempt,
+    Conflict,
+    Route,
+    Transactions,
+    UnitOfWork,
+    handled_census,
+)
+from messaging.work import Sender, Work
+
+__all__ = [
+    "Attempt",
+    "Conflict",
+    "Consumer",
+    "ContractViolation",
+    "DeadLetter",
+    "Envelope",
+    "MessageTooLarge",
+    "MessagingTables",
+    "Outbox",
+    "Relay",
+    "RetryLater",
+    "Route",
+    "Sender",
+    "Transaction",
+    "Transactions",
+    "UnitOfWork",
+    "Work",
+    "derived_id",
+    "dispatcher",
+    "handled_census",
+    "interruptible_sleep",
+    "messaging_tables",
+]

@@ -1,0 +1,139 @@
+"""Problem details (RFC 9457) for everything that an HTTP API refuses.
+
+Guarantee: every error response is `application/problem+json` with a stable `code`, whichever layer
+refused; none shows a traceback or a secret.
+"""
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+MAX_FIELD_ERRORS = 20
+
+
+class FieldError(BaseModel):
+    """One thing wrong with a request, by its place."""
+
+    pointer: str
+    message: str
+
+
+class ProblemDocument(BaseModel):
+    """The body of an error response."""
+
+    type: str = Field(examples=["urn:bookstore:problem:out_of_stock"])
+    title: str
+    status: int
+    detail: str
+    code: str = Field(examples=["out_of_stock"])
+    errors: list[FieldError] | None = None
+
+
+class Problem(Exception):
+    """An error with a status, a code and a text that says what to do."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        errors: list[dict[str, str]] | None = None,
+        **extensions: Any,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.headers = dict(headers or {})
+        self.errors = errors
+        self.extensions = extensions
+
+    def body(self) -> bytes:
+        """The problem document."""
+        document: dict[str, Any] = {
+            "type": f"urn:bookstore:problem:{self.code}",
+            "title": self.code.replace("_", " ").capitalize(),
+            "status": self.status,
+            "detail": str(self),
+            "code": self.code,
+            **self.extensions,
+        }
+        if self.errors:
+            document["errors"] = self.errors
+        return orjson.dumps(document)
+
+    def response(self) -> Response:
+        """The problem as an HTTP response."""
+        return Response(self.body(), self.status, self.headers, media_type=MEDIA_TYPE)
+
+
+def problem_responses(**codes_by_status: str) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI entries for the problems of an endpoint: `problem_responses(_409="out of stock")`."""
+    return {
+        int(status.lstrip("_")): {
+            "description": description,
+            "model": ProblemDocument,
+            "content": {MEDIA_TYPE: {}},
+        }
+        for status, description in codes_by_status.items()
+    }
+
+
+def install_problem_handlers(app: FastAPI) -> None:
+    """Answer every kind of error with a problem document."""
+
+    async def on_problem(_: Request, error: Exception) -> Response:
+        assert isinstance(error, Problem)
+        return error.response()
+
+    async def on_invalid(_: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        found = error.errors()
+        if any(e["type"] == "json_invalid" for e in found):
+            detail = "The body is no valid JSON."
+            return Problem(400, "invalid_json", detail, errors=_fields(found)).response()
+        detail = "The request breaks its contract; `errors` says where."
+        return Problem(422, "invalid_request", detail, errors=_fields(found)).response()
+
+    async def on_http(_: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        phrase = HTTPStatus(error.status_code).phrase
+        code = phrase.lower().replace(" ", "_").replace("-", "_")
+        return Problem(
+            error.status_code, code, str(error.detail) + ".", headers=error.headers
+        ).response()
+
+    async def on_bug(request: Request, error: Exception) -> Response:
+        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        detail = "Something failed here; it is logged. The same request may be sent again."
+        return Problem(500, "internal_error", detail).response()
+
+    app.add_exception_handler(Problem, on_problem)
+    app.add_exception_handler(RequestValidationError, on_invalid)
+    app.add_exception_handler(HTTPException, on_http)
+    app.add_exception_handler(Exception, on_bug)
+
+
+def _fields(errors: Any) -> list[dict[str, str]]:
+    listed = [
+        {
+            "pointer": "/" + "/".join(str(part) for part in error["loc"]),
+            "message": str(error["msg"])[:300],
+        }
+        for error in errors[:MAX_FIELD_ERRORS]
+    ]
+    if len(errors) > MAX_FIELD_ERRORS:
+        listed.append({"pointer": "", "message": f"and {len(errors) - MAX_FIELD_ERRORS} more"})
+    return listed

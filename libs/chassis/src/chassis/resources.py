@@ -1,0 +1,112 @@
+"""What a process holds open: the database engine, the AWS clients, the outbox with its relay.
+
+Guarantee: opened once, bounded, and closed in reverse order however the process ends.
+"""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from aiobotocore.config import AioConfig
+from aiobotocore.session import get_session
+from botocore.exceptions import BotoCoreError, ClientError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from tenacity import before_sleep_log, retry, retry_if_exception_type, stop_after_delay
+from tenacity import wait_exponential_jitter as exponential_jitter
+
+from chassis.settings import ServiceSettings
+from contracts import Topology, load_topology
+from messaging import MessagingTables, Outbox, Relay
+from observability import Tracing
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """The open resources of one process of one service."""
+
+    service: str
+    settings: ServiceSettings
+    topology: Topology
+    engine: AsyncEngine
+    events: Any
+    sqs: Any
+    dynamodb: Any
+    tables: MessagingTables
+    outbox: Outbox
+    relay: Relay
+    tracing: Tracing
+
+    async def queue_urls(self) -> tuple[str, str]:
+        """Addresses of the service's queue and of its dead-letter queue; waits until they exist."""
+        mine = self.topology.services[self.service]
+        return await self._queue_url(mine.queue.name), await self._queue_url(mine.dead_letters.name)
+
+    async def _queue_url(self, name: str) -> str:
+        @retry(
+            retry=retry_if_exception_type((ClientError, BotoCoreError, OSError)),
+            wait=exponential_jitter(initial=0.1, max=2),
+            stop=stop_after_delay(60),
+            before_sleep=before_sleep_log(log, logging.WARNING),
+            reraise=True,
+        )
+        async def look_up() -> str:
+            answer = await self.sqs.get_queue_url(QueueName=name)
+            return str(answer["QueueUrl"])
+
+        return await look_up()
+
+
+@asynccontextmanager
+async def open_resources(
+    service: str, settings: ServiceSettings, tables: MessagingTables, tracing: Tracing
+) -> AsyncIterator[Resources]:
+    """Open everything; nothing is contacted yet except that AWS clients read their credentials."""
+    async with AsyncExitStack() as stack:
+        engine = create_async_engine(
+            settings.database_url.get_secret_value(),
+            pool_size=settings.database_pool_size,
+            max_overflow=0,
+            pool_timeout=10,
+            pool_recycle=1800,
+            json_serializer=lambda value: orjson.dumps(value).decode(),
+            json_deserializer=orjson.loads,
+        )
+        stack.push_async_callback(engine.dispose)
+        tracing.instrument_engine(engine)
+        session = get_session()
+        config = AioConfig(
+            region_name=settings.aws_region,
+            connect_timeout=3,
+            read_timeout=30,  # longer than SQS's long poll of 20 s
+            max_pool_connections=32,
+            # The one layer that repeats a failed call; above it, work is retried, not calls.
+            retries={"mode": "standard", "total_max_attempts": 3},
+            parameter_validation=False,
+        )
+
+        async def client(name: str) -> Any:
+            return await stack.enter_async_context(
+                session.create_client(name, endpoint_url=settings.aws_endpoint_url, config=config)
+            )
+
+        topology = load_topology()
+        events = await client("events")
+        relay = Relay(engine, tables, events, bus=topology.bus)
+        yield Resources(
+            service=service,
+            settings=settings,
+            topology=topology,
+            engine=engine,
+            events=events,
+            sqs=await client("sqs"),
+            dynamodb=await client("dynamodb"),
+            tables=tables,
+            outbox=Outbox(engine, tables, relay.wake),
+            relay=relay,
+            tracing=tracing,
+        )

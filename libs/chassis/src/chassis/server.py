@@ -1,0 +1,174 @@
+"""Runs a service in one of its roles, from start to graceful end.
+
+Guarantee: on SIGTERM or SIGINT the process takes nothing new, finishes what it has in hand, publishes
+what it committed, and exits; a background task that dies takes the process with it, so that
+whoever supervises it can start a whole one.
+
+    web     HTTP API and relay          worker   consumer, sweeps and relay
+    all     both in one process         migrate  bring the database's schema up to date, then exit
+"""
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import uvicorn
+import uvloop
+from fastapi import APIRouter
+from pydantic import ValidationError
+from sqlalchemy import MetaData
+
+from chassis.migrations import migrate
+from chassis.resources import Resources, open_resources
+from chassis.settings import ServiceSettings
+from chassis.web import build_app
+from messaging import MessagingTables
+from observability import configure_logging, configure_tracing
+
+log = logging.getLogger(__name__)
+
+# Kubernetes and ECS kill after 30 s, `docker stop` after 10 s.
+SHUTDOWN_SECONDS = 8.0
+
+
+class Worker(Protocol):
+    """A background activity: `run` returns soon after `stop`, with its work in hand finished."""
+
+    async def run(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Parts:
+    """What a composition root made of the resources."""
+
+    routers: Sequence[APIRouter] = ()
+    workers: Sequence[Worker] = ()
+    web_workers: Sequence[Worker] = field(default_factory=list)
+    closers: Sequence[Callable[[], Awaitable[None]]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service as its `app.py` declares it."""
+
+    name: str
+    title: str
+    package: str
+    settings: type[ServiceSettings]
+    metadata: MetaData
+    tables: MessagingTables
+    compose: Callable[[Resources], Awaitable[Parts]]
+
+
+def main(service: Service, argv: Sequence[str] | None = None) -> None:
+    """The entry point of `python -m <package> web|worker|all|migrate`."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {service.package}", description=f"{service.title}: one service, by role."
+    )
+    parser.add_argument("role", choices=["web", "worker", "all", "migrate"])
+    role = parser.parse_args(argv).role
+    try:
+        settings = service.settings()
+    except ValidationError as error:
+        for problem in error.errors():
+            variable = "_".join(str(part) for part in problem["loc"]).upper()
+            print(f"{service.package}: {variable}: {problem['msg']}", file=sys.stderr)  # noqa: T201
+        sys.exit(2)
+    configure_logging(
+        f"{service.name}-{role}", level=settings.log_level, json=settings.log_format == "json"
+    )
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        if role == "migrate":
+            runner.run(migrate(settings.database_url.get_secret_value(), service.package))
+        else:
+            sys.exit(runner.run(_serve(service, settings, role)))
+
+
+class _Uvicorn(uvicorn.Server):
+    """Signals are ours: they end the workers too, not only the web server."""
+
+    def install_signal_handlers(self) -> None:
+        pass
+
+    def capture_signals(self):  # type: ignore[no-untyped-def]
+        import contextlib
+
+        return contextlib.nullcontext()
+
+
+async def _serve(service: Service, settings: ServiceSettings, role: str) -> int:
+    tracing = configure_tracing(
+        f"{service.name}-{role}",
+        otlp_endpoint=settings.otel_exporter_otlp_endpoint,
+        trace_file=settings.trace_file,
+    )
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, stopping.set)
+    async with open_resources(service.name, settings, service.tables, tracing) as resources:
+        parts = await service.compose(resources)
+        workers: list[Worker] = []
+        if role in ("worker", "all"):
+            workers.extend(parts.workers)
+        if role in ("web", "all"):
+            workers.extend(parts.web_workers)
+        app = build_app(service.title, resources, parts.routers if role != "worker" else ())
+        server = _Uvicorn(
+            uvicorn.Config(
+                app,
+                host=settings.http_host,
+                port=settings.http_port,
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                timeout_graceful_shutdown=int(SHUTDOWN_SECONDS / 2),
+                timeout_keep_alive=75,
+            )
+        )
+        code = await _run_until(stopping, server, workers, resources.relay)
+        for close in parts.closers:
+            await close()
+    tracing.shutdown()
+    return code
+
+
+async def _run_until(
+    stopping: asyncio.Event, server: uvicorn.Server, workers: Sequence[Worker], relay: Worker
+) -> int:
+    """Run all until asked to stop or until one of them ends by itself; 0 if it was asked."""
+    serving = asyncio.create_task(server.serve(), name="web server")
+    relaying = asyncio.create_task(relay.run(), name="relay")
+    working = [asyncio.create_task(w.run(), name=type(w).__name__) for w in workers]
+    asked = asyncio.create_task(stopping.wait())
+    done, _ = await asyncio.wait(
+        [asked, serving, relaying, *working], return_when=asyncio.FIRST_COMPLETED
+    )
+    failed = [task for task in done if task is not asked]
+    for task in failed:
+        reason = task.exception() if not task.cancelled() else None
+        log.critical("%s ended by itself; the process ends too", task.get_name(), exc_info=reason)
+    # First what takes work in, then what sends the results out.
+    server.should_exit = True
+    for worker in workers:
+        worker.stop()
+    await _settle([serving, *working])
+    relay.stop()
+    await _settle([relaying])
+    asked.cancel()
+    return 1 if failed else 0
+
+
+async def _settle(tasks: Sequence[asyncio.Task[None]]) -> None:
+    _, late = await asyncio.wait(tasks, timeout=SHUTDOWN_SECONDS)
+    for task in late:
+        log.warning("%s did not finish in time; its messages will come again", task.get_name())
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

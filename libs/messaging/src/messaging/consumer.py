@@ -1,0 +1,296 @@
+"""The consumer: takes messages from one queue and sees each through to its end.
+
+Guarantee: a message is deleted only after its effect has committed, or after it stands in the
+dead-letter queue with the reason attached; everything else is received again.
+
+    receive -> decode -> contract -> handle -> delete
+                 |          |          |-- RetryLater, error: visible again later, with jitter
+                 +----------+----------+-- can never succeed: dead letter, then delete
+
+A database or bus that is down is nobody's fault: the consumer then stops receiving for a while, so
+that an outage does not use up the receive counts of innocent messages.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from botocore.exceptions import BotoCoreError, ClientError
+from opentelemetry import propagate, trace
+from sqlalchemy.exc import InterfaceError, OperationalError
+
+from batching import Batcher
+from messaging import metrics
+from messaging.envelope import Envelope
+from messaging.errors import DeadLetter, MalformedMessage, RetryLater
+from messaging.outbox import interruptible_sleep
+from observability import correlated
+
+log = logging.getLogger(__name__)
+tracer = trace.get_tracer(__name__)
+
+# SQS hands out, deletes and changes at most ten messages a call (SQS quotas).
+MAX_RECEIVE = 10
+# The first retry comes after about a second, the last ones after a minute.
+BACKOFF_LIMIT_SECONDS = 60.0
+# SQS lets a message be invisible for 12 hours in all from its receipt (SQS quotas).
+MAX_INVISIBLE_SECONDS = 12 * 3600
+
+Handle = Callable[[Envelope], Awaitable[bool]]
+
+
+@dataclass(slots=True)
+class Record:
+    """A message as received: its envelope text and the handle that settles it."""
+
+    body: str
+    receipt: str
+    message_id: str
+    receives: int
+    received_at: float = field(default_factory=time.monotonic)
+    extended_at: float = field(default_factory=time.monotonic)
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether the error speaks of a dependency rather than of the message."""
+    if isinstance(error, ClientError):
+        return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)) >= 500
+    return isinstance(error, OperationalError | InterfaceError | OSError | BotoCoreError)
+
+
+class Consumer:
+    """Feeds one queue's messages to `handle` with bounded concurrency.
+
+    `handle(envelope)` answers False for a copy of a message that was handled before.
+    `visibility_seconds`: how long a message stays hidden from others unless extended, and so how
+    soon the messages of a killed worker come back. `max_in_flight`: messages at work at once.
+    """
+
+    def __init__(
+        self,
+        sqs: Any,
+        *,
+        queue_url: str,
+        dead_letter_url: str,
+        handle: Handle,
+        visibility_seconds: int = 30,
+        max_in_flight: int = 200,
+        pollers: int = 2,
+        wait_seconds: int = 20,
+    ) -> None:
+        self._sqs = sqs
+        self._queue_url = queue_url
+        self._dead_letter_url = dead_letter_url
+        self._handle = handle
+        self._visibility_seconds = visibility_seconds
+        self._pollers = pollers
+        self._wait_seconds = wait_seconds
+        self._slots = asyncio.Semaphore(max_in_flight)
+        self._at_work: dict[str, Record] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping = asyncio.Event()
+        self._resume_at = 0.0
+        self._deletes: Batcher[Record, None] = Batcher(
+            self._delete_all, max_items=MAX_RECEIVE, max_in_flight=2
+        )
+
+    async def run(self) -> None:
+        """Receive until `stop`, then finish what is at work."""
+        polls = [asyncio.create_task(self._poll()) for _ in range(self._pollers)]
+        extending = asyncio.create_task(self._extend_forever())
+        stopped = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait([stopped, *polls], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._stopping.set()
+            for poll in polls:
+                poll.cancel()
+            await asyncio.gather(*polls, return_exceptions=True)
+            if self._tasks:
+                await asyncio.wait(self._tasks)
+            await self._deletes.drain()
+            extending.cancel()
+            stopped.cancel()
+
+    def stop(self) -> None:
+        """Receive nothing more; `run` returns when the messages at work are settled."""
+        self._stopping.set()
+
+    async def _poll(self) -> None:
+        while not self._stopping.is_set():
+            pause = self._resume_at - time.monotonic()
+            if pause > 0:
+                await interruptible_sleep(pause, self._stopping)
+                continue
+            try:
+                await self._receive()
+            except (ClientError, BotoCoreError, OSError) as error:
+                log.warning("cannot receive, trying again soon: %s", error)
+                await interruptible_sleep(random.uniform(0.2, 2.0), self._stopping)
+
+    async def _receive(self) -> None:
+        for _ in range(MAX_RECEIVE):
+            await self._slots.acquire()
+        taken = 0
+        try:
+            answer = await self._sqs.receive_message(
+                QueueUrl=self._queue_url,
+                MaxNumberOfMessages=MAX_RECEIVE,
+                WaitTimeSeconds=self._wait_seconds,
+                VisibilityTimeout=self._visibility_seconds,
+                MessageSystemAttributeNames=["ApproximateReceiveCount"],
+            )
+            for message in answer.get("Messages", ()):
+                record = Record(
+                    body=message["Body"],
+                    receipt=message["ReceiptHandle"],
+                    message_id=message["MessageId"],
+                    receives=int(message.get("Attributes", {}).get("ApproximateReceiveCount", 1)),
+                )
+                task = asyncio.create_task(self._settle(record))
+                taken += 1
+                self._tasks.add(task)
+                task.add_done_callback(self._settled)
+        finally:
+            for _ in range(MAX_RECEIVE - taken):
+                self._slots.release()
+
+    def _settled(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._slots.release()
+        if not task.cancelled() and task.exception() is not None:
+            # Settling failed, so the message was not deleted: it will be received again.
+            log.warning("a message could not be settled", exc_info=task.exception())
+
+    async def _settle(self, record: Record) -> None:
+        self._at_work[record.receipt] = record
+        metrics.IN_FLIGHT.inc()
+        name = "unknown"
+        try:
+            message = _decode(record.body)
+            name = message.type
+            metrics.AGE_SECONDS.labels(name).observe(max(time.time() - message.time.timestamp(), 0))
+            fresh = await self._traced(message)
+        except DeadLetter as reason:
+            await self._dead_letter(record, reason)
+            outcome = "dead_lettered"
+        except RetryLater as early:
+            log.info("%s is too early: %s", name, early)
+            await self._retry_in(record, early.seconds)
+            outcome = "retried"
+        except Exception as error:
+            await self._retry_after_failure(record, name, error)
+            outcome = "failed"
+        else:
+            await self._deletes(record)
+            outcome = "handled" if fresh else "duplicate"
+            metrics.HANDLING_SECONDS.labels(name).observe(time.monotonic() - record.received_at)
+        finally:
+            self._at_work.pop(record.receipt, None)
+            metrics.IN_FLIGHT.dec()
+        metrics.HANDLED.labels(name if outcome != "dead_lettered" else "any", outcome).inc()
+
+    async def _traced(self, message: Envelope) -> bool:
+        parent = propagate.extract({"traceparent": message.traceparent or ""})
+        attributes = {
+            "messaging.system": "aws_sqs",
+            "messaging.message.id": message.id,
+            "messaging.message.conversation_id": message.correlation_id,
+        }
+        with (
+            correlated(message.correlation_id, message.id),
+            tracer.start_as_current_span(
+                f"process {message.type}",
+                context=parent,
+                kind=trace.SpanKind.CONSUMER,
+                attributes=attributes,
+            ),
+        ):
+            return await self._handle(message)
+
+    async def _retry_after_failure(self, record: Record, name: str, error: Exception) -> None:
+        delay = min(2.0 ** (record.receives - 1), BACKOFF_LIMIT_SECONDS) * random.uniform(0.5, 1.5)
+        if is_outage(error):
+            self._resume_at = time.monotonic() + delay
+            log.warning("a dependency is down; receiving pauses %.1f s: %s", delay, error)
+        else:
+            log.error("%s failed and is tried again in %.1f s", name, delay, exc_info=error)
+        await self._retry_in(record, delay)
+
+    async def _retry_in(self, record: Record, seconds: float) -> None:
+        await self._sqs.change_message_visibility(
+            QueueUrl=self._queue_url,
+            ReceiptHandle=record.receipt,
+            VisibilityTimeout=min(int(seconds + random.random()), MAX_INVISIBLE_SECONDS),
+        )
+
+    async def _dead_letter(self, record: Record, reason: DeadLetter) -> None:
+        log.error("dead letter: %s: %s", reason.code, reason)
+        await self._sqs.send_message(
+            QueueUrl=self._dead_letter_url,
+            MessageBody=record.body,
+            MessageAttributes={
+                "reason_code": {"DataType": "String", "StringValue": reason.code},
+                "reason": {"DataType": "String", "StringValue": str(reason)[:1000] or reason.code},
+            },
+        )
+        await self._deletes(record)
+
+    async def _delete_all(self, records: list[Record]) -> Sequence[None]:
+        answer = await self._sqs.delete_message_batch(
+            QueueUrl=self._queue_url,
+            Entries=[
+                {"Id": str(i), "ReceiptHandle": record.receipt} for i, record in enumerate(records)
+            ],
+        )
+        # A superseded receipt means that the message is out again: its copy will be recognised.
+        for failure in answer.get("Failed", ()):
+            log.info("a message was not deleted and will come again: %s", failure)
+        return [None] * len(records)
+
+    async def _extend_forever(self) -> None:
+        """Keep what is still at work invisible to others."""
+        third = self._visibility_seconds / 3
+        while True:
+            await asyncio.sleep(third)
+            now = time.monotonic()
+            due = [r for r in self._at_work.values() if now - r.extended_at >= third]
+            for start in range(0, len(due), MAX_RECEIVE):
+                lot = due[start : start + MAX_RECEIVE]
+                for record in lot:
+                    record.extended_at = now
+                try:
+                    await self._sqs.change_message_visibility_batch(
+                        QueueUrl=self._queue_url,
+                        Entries=[
+                            {
+                                "Id": str(i),
+                                "ReceiptHandle": record.receipt,
+                                "VisibilityTimeout": self._visibility_seconds,
+                            }
+                            for i, record in enumerate(lot)
+                        ],
+                    )
+                except (ClientError, BotoCoreError, OSError) as error:
+                    log.warning("could not extend %d messages: %s", len(lot), error)
+
+
+def _decode(body: str) -> Envelope:
+    """EventBridge wraps the CloudEvents document as `detail` of an event of its own."""
+    try:
+        event = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise MalformedMessage(f"not JSON: {error}") from None
+    if not isinstance(event, dict) or "detail" not in event:
+        raise MalformedMessage("no EventBridge event: it has no 'detail'")
+    message = Envelope.decode(event["detail"])
+    if message.type != event.get("detail-type"):
+        raise MalformedMessage(
+            f"detail-type {event.get('detail-type')!r} and type {message.type!r} differ"
+        )
+    return message

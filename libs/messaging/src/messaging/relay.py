@@ -1,0 +1,205 @@
+"""The relay: publishes committed outbox rows to the bus.
+
+Guarantee: every committed row is published at least once, and marked only after the bus has taken
+it. Rows that this process has just committed go out from memory at once; a slow sweep picks up what
+a crash, a lost commit reply or a refused entry left behind. Several relays may run: the sweep skips
+locked rows, and a message published twice is stopped by the receiver's inbox.
+"""
+
+import asyncio
+import logging
+import random
+from collections import deque
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import bindparam, case, func, or_, select, update
+from sqlalchemy.dialects.postgresql import ARRAY, UUID
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from messaging import metrics
+from messaging.envelope import MAX_ENTRY_BYTES, Envelope
+from messaging.outbox import interruptible_sleep
+from messaging.tables import MessagingTables
+
+log = logging.getLogger(__name__)
+
+# PutEvents takes ten entries a request (EventBridge quotas).
+MAX_ENTRIES = 10
+# Above this many rows in memory the sweep takes over, so that a bus outage costs no memory.
+MAX_FRESH_ROWS = 5_000
+MAX_ATTEMPTS = 20
+_TRANSIENT = frozenset({"InternalFailure", "InternalException", "ThrottlingException"})
+
+
+class Relay:
+    """Publishes one service's outbox.
+
+    `sweep_seconds`: pause between sweeps. `grace_seconds`: age from which a row counts as left
+    behind. `concurrency`: PutEvents requests under way at once.
+    """
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        tables: MessagingTables,
+        events: Any,
+        *,
+        bus: str,
+        sweep_seconds: float = 1.0,
+        grace_seconds: float = 3.0,
+        concurrency: int = 2,
+    ) -> None:
+        self._engine = engine
+        self._table = tables.outbox
+        self._events = events
+        self._bus = bus
+        self._sweep_seconds = sweep_seconds
+        self._grace = timedelta(seconds=grace_seconds)
+        self._concurrency = concurrency
+        self._fresh: deque[tuple[str, Envelope]] = deque()
+        self._awake = asyncio.Event()
+        self._stopping = asyncio.Event()
+        ids = bindparam("ids", type_=ARRAY(UUID(as_uuid=False)))
+        table = self._table
+        self._mark = (
+            update(table)
+            .where(table.c.id == func.any(ids))
+            .values(published_at=func.now(), next_attempt_at=None)
+        )
+
+    def wake(self, committed: Sequence[tuple[str, Envelope]]) -> None:
+        """Take over rows that have just been committed by this process."""
+        if len(self._fresh) < MAX_FRESH_ROWS:
+            self._fresh.extend(committed)
+        self._awake.set()
+
+    async def run(self) -> None:
+        """Publish until `stop`; what is in memory by then still goes out."""
+        publishers = [self._publish_fresh() for _ in range(self._concurrency)]
+        await asyncio.gather(self._sweep_forever(), *publishers)
+
+    def stop(self) -> None:
+        """Let `run` return once the rows in memory are out."""
+        self._stopping.set()
+        self._awake.set()
+
+    async def _publish_fresh(self) -> None:
+        while True:
+            if not self._fresh:
+                if self._stopping.is_set():
+                    return
+                self._awake.clear()
+                await self._awake.wait()
+                continue
+            rows = [self._fresh.popleft() for _ in range(min(MAX_ENTRIES, len(self._fresh)))]
+            try:
+                taken, _ = await self._put([(m.id, m.source, m.type, d) for d, m in rows])
+                if taken:
+                    async with self._engine.begin() as connection:
+                        await connection.execute(self._mark, {"ids": taken})
+            except Exception:
+                # Nothing is lost: the rows are in the table, and the sweep goes on from there.
+                log.warning("the relay could not publish; the sweep will", exc_info=True)
+                if self._stopping.is_set():
+                    return
+                await interruptible_sleep(random.uniform(0.2, 1.0), self._stopping)
+
+    async def _sweep_forever(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                while await self.sweep() and not self._stopping.is_set():
+                    pass
+            except Exception:
+                log.warning("the outbox sweep failed and will be repeated", exc_info=True)
+            pause = self._sweep_seconds * random.uniform(0.75, 1.25)
+            await interruptible_sleep(pause, self._stopping)
+
+    async def sweep(self) -> int:
+        """Publish one lot of rows that were left behind; how many it took."""
+        table = self._table
+        left_behind = (
+            select(table.c.id, table.c.source, table.c.type, table.c.detail)
+            .where(
+                table.c.published_at.is_(None),
+                table.c.parked_reason.is_(None),
+                table.c.created_at < func.now() - self._grace,
+                or_(table.c.next_attempt_at.is_(None), table.c.next_attempt_at <= func.now()),
+            )
+            .order_by(table.c.position)
+            .limit(100)
+            .with_for_update(skip_locked=True)
+        )
+        async with self._engine.begin() as connection:
+            rows = [tuple(row) for row in (await connection.execute(left_behind)).all()]
+            for start in range(0, len(rows), MAX_ENTRIES):
+                taken, refused = await self._put(rows[start : start + MAX_ENTRIES])
+                if taken:
+                    await connection.execute(self._mark, {"ids": taken})
+                for message_id, code in refused:
+                    await connection.execute(self._defer(message_id, code))
+        return len(rows)
+
+    def _defer(self, message_id: str, code: str) -> Any:
+        """Count a refusal; park the row once it is clear that it will never go out."""
+        table = self._table
+        attempts = table.c.attempts + 1
+        park = attempts >= (MAX_ATTEMPTS if code in _TRANSIENT else 3)
+        return (
+            update(table)
+            .where(table.c.id == message_id)
+            .values(
+                attempts=attempts,
+                next_attempt_at=func.now()
+                + timedelta(seconds=1) * func.least(func.power(2, table.c.attempts), 300),
+                parked_reason=case((park, code), else_=None),
+            )
+        )
+
+    async def _put(
+        self, rows: Sequence[tuple[str, str, str, str]]
+    ) -> tuple[list[str], list[tuple[str, str]]]:
+        """Publish (id, source, type, detail) rows: the ids taken, and (id, code) of the refused."""
+        taken: list[str] = []
+        refused: list[tuple[str, str]] = []
+        for chunk in _chunks(rows):
+            answer = await self._events.put_events(
+                Entries=[
+                    {
+                        "EventBusName": self._bus,
+                        "Source": source,
+                        "DetailType": message_type,
+                        "Detail": detail,
+                    }
+                    for _, source, message_type, detail in chunk
+                ]
+            )
+            # HTTP 200 says nothing about the entries: each has an answer of its own.
+            for (message_id, _, message_type, _), entry in zip(
+                chunk, answer["Entries"], strict=True
+            ):
+                if entry.get("EventId"):
+                    taken.append(message_id)
+                    metrics.PUBLISHED.labels(message_type).inc()
+                else:
+                    code = entry.get("ErrorCode", "Unknown")
+                    log.warning("the bus refused %s %s: %s", message_type, message_id, entry)
+                    refused.append((message_id, code))
+        return taken, refused
+
+
+def _chunks(
+    rows: Sequence[tuple[str, str, str, str]],
+) -> list[list[tuple[str, str, str, str]]]:
+    """Split so that no request exceeds the size that PutEvents takes in total."""
+    chunks: list[list[tuple[str, str, str, str]]] = [[]]
+    size = 0
+    for row in rows:
+        row_size = len(row[3].encode()) + 200
+        if chunks[-1] and size + row_size > MAX_ENTRY_BYTES:
+            chunks.append([])
+            size = 0
+        chunks[-1].append(row)
+        size += row_size
+    return chunks if chunks[0] else []

@@ -1,0 +1,106 @@
+"""OpenTelemetry traces that follow an order over HTTP, the bus, SQL and AWS calls.
+
+Guarantee: with an exporter configured, every span of a conversation hangs under the one that caused
+it, across processes, because each message carries its traceparent. Without one nothing is recorded.
+"""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from opentelemetry import trace
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import (
+    BatchSpanProcessor,
+    SimpleSpanProcessor,
+    SpanExporter,
+    SpanExportResult,
+)
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+log = logging.getLogger(__name__)
+
+
+class FileExporter(SpanExporter):
+    """Appends each finished span as one JSON line, for tests and for a look without a collector."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("a", encoding="utf-8")
+
+    def export(self, spans: Any) -> SpanExportResult:
+        for span in spans:
+            self._file.write(_line(span) + "\n")
+        self._file.flush()
+        return SpanExportResult.SUCCESS
+
+    def shutdown(self) -> None:
+        self._file.close()
+
+
+def _line(span: ReadableSpan) -> str:
+    return str(span.to_json(indent=None))
+
+
+class Tracing:
+    """The tracing of one process; `enabled` is False where no exporter is configured."""
+
+    def __init__(self, provider: TracerProvider | None) -> None:
+        self._provider = provider
+
+    @property
+    def enabled(self) -> bool:
+        """Whether spans are recorded at all."""
+        return self._provider is not None
+
+    def instrument_app(self, app: Any) -> None:
+        """Spans for HTTP requests; health and metrics are left out."""
+        if self._provider is None:
+            return
+        from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
+
+        FastAPIInstrumentor.instrument_app(
+            app,
+            tracer_provider=self._provider,
+            excluded_urls="health/.*,metrics,ops/.*",
+            exclude_spans=["receive", "send"],
+        )
+
+    def instrument_engine(self, engine: AsyncEngine) -> None:
+        """Spans for SQL statements (texts only, no parameters)."""
+        if self._provider is None:
+            return
+        from opentelemetry.instrumentation.sqlalchemy import SQLAlchemyInstrumentor
+
+        SQLAlchemyInstrumentor().instrument(
+            engine=engine.sync_engine, tracer_provider=self._provider
+        )
+
+    def shutdown(self) -> None:
+        """Flush what is recorded."""
+        if self._provider is not None:
+            self._provider.shutdown()
+
+
+def configure_tracing(
+    service: str, *, otlp_endpoint: str | None = None, trace_file: Path | None = None
+) -> Tracing:
+    """Record spans if an OTLP endpoint or a file is given; call once, before clients are made."""
+    if otlp_endpoint is None and trace_file is None:
+        return Tracing(None)
+    provider = TracerProvider(resource=Resource.create({"service.name": service}))
+    if trace_file is not None:
+        provider.add_span_processor(SimpleSpanProcessor(FileExporter(trace_file)))
+    if otlp_endpoint is not None:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+        url = f"{otlp_endpoint.rstrip('/')}/v1/traces"
+        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=url)))
+    trace.set_tracer_provider(provider)
+    from opentelemetry.instrumentation.botocore import AiobotocoreInstrumentor
+
+    AiobotocoreInstrumentor().instrument(  # type: ignore[no-untyped-call]
+        tracer_provider=provider
+    )
+    return Tracing(provider)
