@@ -1,0 +1,157 @@
+"""Reads `contracts/`: the AsyncAPI documents and JSON Schemas as the generators need them.
+
+One guarantee: a message without a channel, a channel without a schema, or a `$ref` that leads
+nowhere is an error here, so the generators only ever see a whole.
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+KINDS = ("command", "reply", "event")
+
+
+class ContractsError(Exception):
+    """The contracts contradict themselves; `faults` says where."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message as its owner's documents declare it. `sources` may put it on the bus."""
+
+    name: str
+    owner: str
+    version: int
+    kind: str
+    bus: str
+    sources: tuple[str, ...]
+    schema: dict[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Contracts:
+    """All documents. `sends` and `receives` are message names by service, in document order."""
+
+    messages: dict[str, Message]
+    common: dict[str, dict[str, Any]]
+    sends: dict[str, tuple[str, ...]]
+    receives: dict[str, tuple[str, ...]]
+
+    @property
+    def services(self) -> list[str]:
+        return sorted(self.sends)
+
+    def owned_by(self, service: str) -> list[Message]:
+        owned = [message for message in self.messages.values() if message.owner == service]
+        return sorted(owned, key=lambda message: message.name)
+
+
+def read_contracts(root: Path) -> Contracts:
+    """Read the folder `contracts/`; raises ContractsError with all the faults found."""
+    documents = {
+        path.parent.name: yaml.safe_load(path.read_text(encoding="utf-8"))
+        for path in sorted(root.glob("*/asyncapi.yaml"))
+    }
+    faults: list[str] = []
+    messages: dict[str, Message] = {}
+    for service, document in documents.items():
+        for message in _owned_messages(root, service, document, faults):
+            if message.name in messages:
+                faults.append(
+                    f"{message.name}: owned by {service} and {messages[message.name].owner}"
+                )
+            messages[message.name] = message
+        faults.extend(_schemas_without_channel(root, service, messages))
+    sends: dict[str, tuple[str, ...]] = {}
+    receives: dict[str, tuple[str, ...]] = {}
+    for service, document in documents.items():
+        sends[service] = _operations(service, document, "send", messages, faults)
+        receives[service] = _operations(service, document, "receive", messages, faults)
+    common = {path.stem: _json(path) for path in sorted((root / "common").glob("*.json"))}
+    if faults:
+        raise ContractsError(faults)
+    return Contracts(messages, common, sends, receives)
+
+
+def _owned_messages(
+    root: Path, service: str, document: dict[str, Any], faults: list[str]
+) -> list[Message]:
+    found = []
+    for name, channel in document["channels"].items():
+        if "$ref" in channel:
+            continue
+        where = f"contracts/{service}/asyncapi.yaml: channel {name}"
+        path = root / service / "schemas" / f"{name}.json"
+        declared = document["components"]["messages"].get(name)
+        if channel.get("address") != name or declared is None:
+            faults.append(f"{where}: its address and its one message must be named {name}")
+            continue
+        if declared["payload"] != {"$ref": f"./schemas/{name}.json"} or not path.exists():
+            faults.append(f"{where}: its payload must be ./schemas/{name}.json")
+            continue
+        schema = _json(path)
+        prefix, _, version = schema.get("$id", "").rpartition(":")
+        if prefix != f"urn:bookstore:{service}:{name}" or not version.isdecimal():
+            faults.append(
+                f"{path.name}: $id must be urn:bookstore:{service}:{name}:<major version>"
+            )
+            continue
+        kinds = [tag["name"] for tag in declared.get("tags", []) if tag["name"] in KINDS]
+        if len(kinds) != 1:
+            faults.append(f"{where}: its message needs one tag of {', '.join(KINDS)}")
+            continue
+        routing = channel["x-eventbridge"]
+        sources = tuple(routing["source"])
+        found.append(
+            Message(name, service, int(version), kinds[0], routing["bus"], sources, schema)
+        )
+    return found
+
+
+def _schemas_without_channel(root: Path, service: str, messages: dict[str, Message]) -> list[str]:
+    return [
+        f"contracts/{service}/schemas/{path.name}: no channel carries it"
+        for path in sorted((root / service / "schemas").glob("*.json"))
+        if path.stem not in messages
+    ]
+
+
+def _operations(
+    service: str,
+    document: dict[str, Any],
+    action: str,
+    messages: dict[str, Message],
+    faults: list[str],
+) -> tuple[str, ...]:
+    names = []
+    for key, operation in document["operations"].items():
+        if operation["action"] != action:
+            continue
+        where = f"contracts/{service}/asyncapi.yaml: operation {key}"
+        name = operation["channel"]["$ref"].rpartition("/")[2]
+        channel = document["channels"].get(name)
+        message = messages.get(name)
+        if channel is None or message is None:
+            faults.append(f"{where}: there is no channel {name}")
+            continue
+        owners = f"../{message.owner}/asyncapi.yaml#/channels/{name}"
+        if message.owner != service and channel != {"$ref": owners}:
+            faults.append(f"{where}: the channel must be a $ref to {owners}")
+        if action == "send" and f"bookstore.{service}" not in message.sources:
+            faults.append(
+                f"{where}: bookstore.{service} is not among {name}'s x-eventbridge.source"
+            )
+        names.append(name)
+    return tuple(names)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return loaded

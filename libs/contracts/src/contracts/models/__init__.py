@@ -1,0 +1,1 @@
+"""Generated from contracts/ by `python -m contracts.generate`; never edited."""

@@ -1,0 +1,109 @@
+"""Generated from contracts/ by `python -m contracts.generate`; never edited."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import MISSING, BaseModel, ConfigDict, Field, StrictStr
+
+from . import common
+
+
+class OrderCancelled(BaseModel):
+    """
+    A confirmed order was cancelled: the money is given back and the copies are in stock again.
+    """
+
+    model_config = ConfigDict(
+        extra="ignore",
+        frozen=True,
+    )
+    order_id: Annotated[
+        StrictStr,
+        Field(
+            description="The order.",
+            pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
+        ),
+    ]
+    customer_id: Annotated[
+        StrictStr,
+        Field(
+            description="Who ordered.",
+            max_length=64,
+            min_length=1,
+            pattern="^[A-Za-z0-9_-]+$",
+        ),
+    ]
+    refunded: Annotated[common.Money, Field(description="The amount given back.")]
+
+
+class OrderConfirmed(BaseModel):
+    """
+    The order is paid and its copies are sold.
+    """
+
+    model_config = ConfigDict(
+        extra="ignore",
+        frozen=True,
+    )
+    order_id: Annotated[
+        StrictStr,
+        Field(
+            description="The order.",
+            pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
+        ),
+    ]
+    customer_id: Annotated[
+        StrictStr,
+        Field(
+            description="Who ordered.",
+            max_length=64,
+            min_length=1,
+            pattern="^[A-Za-z0-9_-]+$",
+        ),
+    ]
+    lines: Annotated[
+        list[common.OrderLine],
+        Field(description="What is ordered.", max_length=50, min_length=1),
+    ]
+    total: Annotated[common.Money, Field(description="Sum of the lines, as charged.")]
+
+
+class OrderRejected(BaseModel):
+    """
+    The order failed; nothing is charged and nothing is reserved.
+    """
+
+    model_config = ConfigDict(
+        extra="ignore",
+        frozen=True,
+    )
+    order_id: Annotated[
+        StrictStr,
+        Field(
+            description="The order.",
+            pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
+        ),
+    ]
+    customer_id: Annotated[
+        StrictStr,
+        Field(
+            description="Who ordered.",
+            max_length=64,
+            min_length=1,
+            pattern="^[A-Za-z0-9_-]+$",
+        ),
+    ]
+    reason: Annotated[
+        StrictStr,
+        Field(
+            description="Why, such as out_of_stock, card_declined or timed_out.",
+            max_length=64,
+            min_length=1,
+            pattern="^[a-z][a-z0-9_]*$",
+        ),
+    ]
+    detail: Annotated[
+        StrictStr | MISSING,
+        Field(description="Explanation for people.", max_length=1000, min_length=1),
+    ] = MISSING
