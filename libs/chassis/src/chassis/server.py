@@ -1,7 +1,7 @@
 """Runs a service in one of its roles, from start to graceful end.
 
-Guarantee: on SIGTERM or SIGINT the process takes nothing new, finishes what it has in hand, publishes
-what it committed, and exits; a background task that dies takes the process with it, so that
+Guarantee: on SIGTERM or SIGINT the process takes nothing new, finishes what it has in hand,
+publishes what it committed, and exits; a background task that dies takes the process with it, so that
 whoever supervises it can start a whole one.
 
     web     HTTP API and relay          worker   consumer, sweeps and relay
@@ -10,10 +10,11 @@ whoever supervises it can start a whole one.
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -94,13 +95,9 @@ def main(service: Service, argv: Sequence[str] | None = None) -> None:
 class _Uvicorn(uvicorn.Server):
     """Signals are ours: they end the workers too, not only the web server."""
 
-    def install_signal_handlers(self) -> None:
-        pass
-
-    def capture_signals(self):  # type: ignore[no-untyped-def]
-        import contextlib
-
-        return contextlib.nullcontext()
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
 
 
 async def _serve(service: Service, settings: ServiceSettings, role: str) -> int:
