@@ -5,16 +5,30 @@ the rows travel as one array a column (`unnest`), not as a VALUES list that grow
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Column, Table, Update, bindparam, cast, func, insert, select, true, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Table,
+    Update,
+    bindparam,
+    cast,
+    func,
+    insert,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import Text, TypeEngine
 
 Row = Mapping[str, Any]
+# From the row source to a value that the database computes, such as `now() + ...`.
+Computed = Mapping[str, Callable[[Any], ColumnElement[Any]]]
 
 
 def _wire_type(column: Column[Any]) -> TypeEngine[Any]:
@@ -50,7 +64,8 @@ class BulkInsert:
     """`INSERT ... SELECT FROM unnest(...)` for the named columns of one table.
 
     With `skip_existing` a row whose key is taken is left out instead of failing the statement.
-    The call answers the values of `returning` for the rows that were really inserted.
+    `computed` columns are worked out in the database. The call answers the values of `returning`
+    for the rows that were really inserted.
     """
 
     def __init__(
@@ -60,10 +75,15 @@ class BulkInsert:
         *,
         skip_existing: bool = False,
         returning: str | None = None,
+        computed: Computed | None = None,
     ) -> None:
         self._columns = [table.c[name] for name in columns]
         rows = _unnested(self._columns)
-        source = select(*_select_list(rows, self._columns)).select_from(rows)
+        extra = dict(computed or {})
+        source = select(
+            *_select_list(rows, self._columns), *(value(rows) for value in extra.values())
+        ).select_from(rows)
+        columns = [*columns, *extra]
         statement: Any
         if skip_existing:
             statement = (
@@ -85,7 +105,8 @@ class BulkUpdate:
     """`UPDATE ... FROM unnest(...) WHERE key = rows.key` for the named columns of one table.
 
     `guard` names a column that must still hold the row's `expected_<guard>` value (compare and
-    set). The call answers the keys of the rows that were really updated, as tuples.
+    set). `computed` columns are worked out in the database. The call answers the keys
+    of the rows that were really updated, as tuples.
     """
 
     def __init__(
@@ -95,6 +116,7 @@ class BulkUpdate:
         key: Sequence[str],
         columns: Sequence[str],
         guard: str | None = None,
+        computed: Computed | None = None,
     ) -> None:
         names = [*key, *columns]
         self._columns = [table.c[name] for name in names]
@@ -102,7 +124,9 @@ class BulkUpdate:
             self._columns.append(Column(f"expected_{guard}", table.c[guard].type))
         rows = _unnested(self._columns)
         values = dict(zip(names, _select_list(rows, [table.c[n] for n in names]), strict=True))
-        statement: Update = update(table).values({name: values[name] for name in columns})
+        changes = {name: values[name] for name in columns}
+        changes |= {name: value(rows) for name, value in (computed or {}).items()}
+        statement: Update = update(table).values(changes)
         for name in key:
             statement = statement.where(table.c[name] == rows.c[name])
         if guard:

@@ -1,8 +1,8 @@
 """Runs a service in one of its roles, from start to graceful end.
 
 Guarantee: on SIGTERM or SIGINT the process takes nothing new, finishes what it has in hand,
-publishes what it committed, and exits; a background task that dies takes the process with it, so that
-whoever supervises it can start a whole one.
+publishes what it committed, and exits; a background task that dies takes the process with it,
+so that whoever supervises it can start a whole one.
 
     web     HTTP API and relay          worker   consumer, sweeps and relay
     all     both in one process         migrate  bring the database's schema up to date, then exit
