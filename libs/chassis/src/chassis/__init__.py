@@ -4,6 +4,7 @@ Guarantee: importing it connects to nothing and reads no environment; that happe
 """
 
 from chassis.problems import Problem, ProblemDocument, problem_responses
+from chassis.queue_worker import QueueWorker
 from chassis.resources import Resources
 from chassis.server import Parts, Service, Worker, main
 from chassis.settings import ServiceSettings
@@ -12,6 +13,7 @@ __all__ = [
     "Parts",
     "Problem",
     "ProblemDocument",
+    "QueueWorker",
     "Resources",
     "Service",
     "ServiceSettings",

@@ -41,6 +41,13 @@ class Resources:
     relay: Relay
     tracing: Tracing
 
+    def table(self, purpose: str) -> str:
+        """The name of the DynamoDB table for a purpose: 'ledger' or 'http-idempotency'."""
+        for table in self.topology.tables:
+            if table.name.endswith(f"-{purpose}"):
+                return table.name
+        raise LookupError(f"the topology has no table for {purpose}")
+
     async def queue_urls(self) -> tuple[str, str]:
         """Addresses of the service's queue and of its dead-letter queue; waits until they exist."""
         mine = self.topology.services[self.service]

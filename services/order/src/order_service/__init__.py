@@ -1,0 +1,1 @@
+"""Orders, and the sagas that place and cancel them."""

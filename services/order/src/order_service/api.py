@@ -1,0 +1,167 @@
+"""The order service's HTTP API.
+
+Guarantee: an order that was answered with 2xx is stored; the same Idempotency-Key never makes two.
+"""
+
+import re
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Header, Path, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from chassis import Problem, problem_responses
+from contracts.models.common import OrderLine
+from order_service.domain import OrderStatus, Refused
+from order_service.orders import Orders
+from order_service.views import OrderPage, OrderView
+
+UUID_PATTERN = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+OrderId = Annotated[str, Path(pattern=UUID_PATTERN, description="The order.")]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=128,
+        pattern="^[!-~]+$",
+        description="Makes repeating the request safe for 24 hours.",
+    ),
+]
+Prefer = Annotated[
+    str | None,
+    Header(
+        max_length=200, description="`wait=N`: wait up to N seconds for the outcome (RFC 7240)."
+    ),
+]
+_WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,4})(?:$|[,;\s])")
+
+
+class OrderRequest(BaseModel):
+    """A new order. Prices are the ones that the customer saw; the catalog checks them."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    customer_id: str = Field(pattern="^[A-Za-z0-9_-]{1,64}$")
+    lines: list[OrderLine] = Field(min_length=1, max_length=50)
+    payment_method: str = Field(
+        pattern="^pm_[A-Za-z0-9_]+$",
+        max_length=128,
+        description="A token from the payment gateway, never a card number.",
+    )
+
+
+def order_routes(orders: Orders, max_wait_seconds: float) -> APIRouter:
+    """The routes over the application's orders."""
+    router = APIRouter()
+
+    def wait_of(prefer: str | None) -> float:
+        found = _WAIT.search(prefer or "")
+        return min(float(found.group(1)), max_wait_seconds) if found else 0.0
+
+    @router.post(
+        "/orders",
+        operation_id="place_order",
+        tags=["orders"],
+        status_code=202,
+        response_model=OrderView,
+        responses={
+            201: {"description": "Confirmed within the wait asked for.", "model": OrderView},
+            **problem_responses(
+                _402="The payment was declined.",
+                _409="The stock cannot be reserved, or the key's first request still runs.",
+                _422="The request breaks its contract, or the key was used for another request.",
+            ),
+        },
+    )
+    async def place_order(
+        request: OrderRequest,
+        idempotency_key: IdempotencyKey = None,
+        prefer: Prefer = None,
+    ) -> Response:
+        """Accept an order; with `Prefer: wait=N`, wait up to N seconds for its outcome."""
+        try:
+            answer = await orders.place(
+                customer_id=request.customer_id,
+                lines=request.lines,
+                payment_method=request.payment_method,
+                idempotency_key=idempotency_key,
+                wait_seconds=wait_of(prefer),
+            )
+        except Refused as refusal:
+            raise Problem(422, refusal.code, str(refusal)) from None
+        return Response(answer.body, answer.status, answer.headers)
+
+    @router.get(
+        "/orders", operation_id="list_orders", tags=["orders"], response_model=OrderPage,
+        response_model_exclude_none=True,
+    )  # fmt: skip
+    async def list_orders(
+        customer_id: Annotated[str | None, Query(pattern="^[A-Za-z0-9_-]{1,64}$")] = None,
+        status: OrderStatus | None = None,
+        limit: Annotated[int, Query(ge=1, le=200)] = 50,
+        cursor: Annotated[str | None, Query(max_length=200)] = None,
+    ) -> OrderPage:
+        """Orders, newest first."""
+        return await orders.page(customer_id=customer_id, status=status, limit=limit, cursor=cursor)
+
+    @router.get(
+        "/orders/{order_id}", operation_id="get_order", tags=["orders"], response_model=OrderView,
+        response_model_exclude_none=True, responses=problem_responses(_404="No such order."),
+    )  # fmt: skip
+    async def get_order(order_id: OrderId) -> OrderView:
+        """An order and the timeline of its sagas."""
+        return await orders.view(order_id)
+
+    @router.get(
+        "/orders/{order_id}/events",
+        operation_id="stream_order",
+        tags=["orders"],
+        response_class=Response,
+        responses={
+            200: {"description": "Server-sent events.", "content": {"text/event-stream": {}}},
+            **problem_responses(_404="No such order.", _503="Too many streams are open."),
+        },
+    )
+    async def stream_order(order_id: OrderId, request: Request) -> Response:
+        """The order's timeline as it grows; ends with the order's outcome."""
+        from sse_starlette import EventSourceResponse
+
+        stream = await orders.open_stream(order_id)
+
+        async def events() -> AsyncIterator[dict[str, str]]:
+            async for number, name, document in stream:
+                if await request.is_disconnected():
+                    return
+                yield {"id": str(number), "event": name, "data": orjson.dumps(document).decode()}
+
+        return EventSourceResponse(events(), ping=15)
+
+    @router.post(
+        "/orders/{order_id}/cancellation",
+        operation_id="cancel_order",
+        tags=["orders"],
+        status_code=202,
+        response_model=OrderView,
+        responses={
+            200: {"description": "Cancelled within the wait asked for.", "model": OrderView},
+            **problem_responses(
+                _404="No such order.", _409="There is nothing to cancel (any more, or yet)."
+            ),
+        },
+    )
+    async def cancel_order(order_id: OrderId, prefer: Prefer = None) -> Response:
+        """Refund a confirmed order and put its books back."""
+        try:
+            answer = await orders.cancel(order_id, wait_seconds=wait_of(prefer))
+        except Refused as refusal:
+            raise Problem(409, refusal.code, str(refusal), order_id=order_id) from None
+        return Response(answer.body, answer.status, answer.headers)
+
+    @router.get("/ops/sagas", operation_id="get_saga_census", tags=["operations"])
+    async def get_saga_census() -> dict[str, dict[str, Any]]:
+        """Saga instances by saga and status."""
+        return {name: dict(counts) for name, counts in (await orders.census()).items()}
+
+    return router

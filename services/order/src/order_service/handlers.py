@@ -1,0 +1,46 @@
+"""What the order service does on messages: every reply moves the saga that waits for it.
+
+Guarantee: a reply that nobody waits for any more changes nothing.
+"""
+
+import logging
+from typing import Any
+
+from prometheus_client import Counter
+
+from contracts.models.payment import PaymentsReconciled
+from messaging import Route
+from order_service.cancel_order_saga import CANCEL_ORDER
+from order_service.place_order_saga import PLACE_ORDER
+from order_service.store import OrderWork
+from sagas import Saga
+
+log = logging.getLogger(__name__)
+
+REPAIRED = Counter("payments_repaired_total", "Payments that reconciliation had to repair")
+
+
+def move_saga(reply: Any, work: OrderWork) -> None:
+    """Advance the order's saga; what it says next leaves with the same commit."""
+    work.move_saga(reply)
+
+
+def record_reconciliation(report: PaymentsReconciled, work: OrderWork) -> None:
+    """Payments that had to be repaired are a bug somewhere, or a human's doing: say so loudly."""
+    for repair in report.repaired:
+        REPAIRED.inc()
+        log.error(
+            "reconciliation of %s repaired payment %s of order %s: found %s, did %s",
+            report.batch_id,
+            repair.payment_id,
+            repair.order_id,
+            repair.found,
+            repair.action,
+        )
+
+
+SAGAS: list[Saga[Any]] = [PLACE_ORDER, CANCEL_ORDER]
+ROUTES = [
+    *(Route(reply, move_saga) for saga in SAGAS for reply in saga.replies),
+    Route(PaymentsReconciled, record_reconciliation),
+]

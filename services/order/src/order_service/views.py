@@ -1,0 +1,77 @@
+"""What clients see of an order.
+
+Guarantee: optional fields are absent, never null; no payment data beyond its id.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from contracts.models.common import Money, OrderLine
+from order_service.domain import OrderStatus
+from sagas import Instance
+
+
+class TimelineEntry(BaseModel):
+    """One thing that happened: when, in which saga and step, by which message of which service."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    at: datetime
+    saga: str
+    event: str
+    step: str | None = None
+    message: str | None = None
+    service: str | None = None
+    sent_at: datetime | None = None
+
+
+class OrderView(BaseModel):
+    """An order. `timeline` is there when a single order is asked for."""
+
+    order_id: str
+    customer_id: str
+    status: OrderStatus
+    reason: str | None = None
+    detail: str | None = None
+    payment_id: str
+    lines: list[OrderLine]
+    total: Money
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    timeline: list[TimelineEntry] | None = None
+
+
+class OrderPage(BaseModel):
+    """A page of orders; `next_cursor` is absent on the last."""
+
+    orders: list[OrderView]
+    next_cursor: str | None = None
+
+
+def view_of(row: Any, timeline: list[TimelineEntry] | None = None) -> OrderView:
+    """The view of a stored order."""
+    return OrderView(
+        order_id=str(row.order_id),
+        customer_id=row.customer_id,
+        status=OrderStatus(row.status),
+        reason=row.reason,
+        detail=row.detail,
+        payment_id=str(row.payment_id),
+        lines=row.lines,
+        total=Money(amount_minor=row.total_minor, currency=row.currency),
+        created_at=getattr(row, "created_at", None),
+        updated_at=getattr(row, "updated_at", None),
+        timeline=timeline,
+    )
+
+
+def timeline_of(instances: Iterable[Instance]) -> list[TimelineEntry]:
+    """What happened to an order, in the order in which its sagas saw it."""
+    return [
+        TimelineEntry.model_validate({**entry, "saga": instance.saga})
+        for instance in instances
+        for entry in instance.history
+    ]
