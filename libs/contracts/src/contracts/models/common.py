@@ -128,12 +128,11 @@ class FieldError(BaseModel):
         extra="ignore",
         frozen=True,
     )
-    field: Annotated[
+    pointer: Annotated[
         StrictStr,
         Field(
-            description="JSON Pointer into the body, or the name of a header, query or path parameter.",
+            description="Where it is: a JSON Pointer that starts with body, header, query or path; empty if it concerns the whole.",
             max_length=200,
-            min_length=1,
         ),
     ]
     message: Annotated[

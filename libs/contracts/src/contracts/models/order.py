@@ -97,7 +97,7 @@ class OrderRejected(BaseModel):
     reason: Annotated[
         StrictStr,
         Field(
-            description="Why, such as out_of_stock, card_declined or timed_out.",
+            description="Why, such as out_of_stock, card_declined or reserve_stock_timeout.",
             max_length=64,
             min_length=1,
             pattern="^[a-z][a-z0-9_]*$",
