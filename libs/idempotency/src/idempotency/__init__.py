@@ -13,6 +13,7 @@ from idempotency.http_keys import (
     fingerprint,
 )
 from idempotency.ledger import Claim, ClaimState, Ledger
+from idempotency.records import RecordsUnavailable
 
 __all__ = [
     "Claim",
@@ -22,6 +23,7 @@ __all__ = [
     "InProgress",
     "KeyReused",
     "Ledger",
+    "RecordsUnavailable",
     "Replay",
     "StoredResponse",
     "fingerprint",

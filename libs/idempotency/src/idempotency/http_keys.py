@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 
 from batching import Batcher
-from idempotency.records import MAX_BATCH_ITEMS, epoch_milliseconds, insert_all
+from idempotency.records import MAX_BATCH_ITEMS, RecordsUnavailable, epoch_milliseconds, insert_all
 
 
 def fingerprint(method: str, path: str, body: bytes) -> str:
@@ -186,7 +186,7 @@ class HttpIdempotency:
         for response in answer["Responses"]:
             error = response.get("Error")
             lost = error is None or error.get("Code") == "ConditionalCheckFailed"
-            results.append(None if lost else RuntimeError(f"answer not stored: {error}"))
+            results.append(None if lost else RecordsUnavailable(f"answer not stored: {error}"))
         return results
 
 

@@ -17,13 +17,17 @@ def epoch_milliseconds() -> int:
     return time.time_ns() // 1_000_000
 
 
+class RecordsUnavailable(Exception):
+    """DynamoDB refused a record for a reason that is not the record's (no table, throttled)."""
+
+
 async def insert_all(
     dynamodb: Any, table: str, items: Sequence[dict[str, dict[str, str]]]
 ) -> list[bool]:
     """Insert each item unless its `pk` is taken; True where inserted. At most 25 items.
 
-    The same `pk` twice in one call is inserted once. Raises RuntimeError when DynamoDB refuses an
-    item for another reason than a taken key.
+    The same `pk` twice in one call is inserted once. Raises RecordsUnavailable when DynamoDB
+    refuses an item for another reason than a taken key.
     """
     first_of: dict[str, int] = {}
     for index, item in enumerate(items):
@@ -44,5 +48,5 @@ async def insert_all(
         if error is None:
             inserted[index] = True
         elif error.get("Code") not in ("DuplicateItem", "ConditionalCheckFailed"):
-            raise RuntimeError(f"DynamoDB refused an insert into {table}: {error}")
+            raise RecordsUnavailable(f"DynamoDB refused an insert into {table}: {error}")
     return inserted

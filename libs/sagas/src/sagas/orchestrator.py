@@ -6,14 +6,15 @@ Guarantee: an instance runs under the definition of the version it was started w
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from prometheus_client import Counter
 from pydantic import BaseModel
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from messaging import Envelope, Outbox, Sender, Transaction, interruptible_sleep
+from messaging import Envelope, Outbox, Sender, interruptible_sleep
 from sagas.definition import Saga
 from sagas.engine import Advance, DeadlinePassed, Instance, Reply, Status, advance, begin
 from sagas.store import SagaStore
@@ -114,7 +115,7 @@ class DeadlineSweeper:
         self,
         orchestrator: Orchestrator,
         outbox: Outbox,
-        on_moved: Callable[[Transaction, Sequence[Instance]], Any],
+        on_moved: Callable[[AsyncConnection, Sequence[Instance]], Awaitable[None]],
         *,
         interval_seconds: float = 1.0,
         lot: int = 100,
@@ -151,7 +152,7 @@ class DeadlineSweeper:
             await store.save(transaction.connection, instances)
             for each in moved:
                 transaction.send(self._orchestrator.envelopes(each))
-            await self._on_moved(transaction, instances)
+            await self._on_moved(transaction.connection, instances)
         return len(due)
 
     def _move(self, instance: Instance) -> Advance:

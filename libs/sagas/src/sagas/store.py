@@ -34,8 +34,8 @@ def saga_table(metadata: MetaData) -> Table:
     table = Table(
         "sagas",
         metadata,
-        Column("saga", Text, primary_key=True),
         Column("id", UUID(as_uuid=False), primary_key=True),
+        Column("saga", Text, primary_key=True),
         Column("version", Integer, nullable=False),
         Column("revision", Integer, nullable=False),
         Column("status", Text, nullable=False),

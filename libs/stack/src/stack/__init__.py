@@ -1,0 +1,1 @@
+"""Runs a local stack of processes and the servers that it embeds; knows no service."""

@@ -17,7 +17,15 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from batching import Batcher
 from chassis import Problem
 from contracts.models.common import OrderLine
-from idempotency import Claimed, HttpIdempotency, InProgress, KeyReused, Replay, StoredResponse
+from idempotency import (
+    Claimed,
+    HttpIdempotency,
+    InProgress,
+    KeyReused,
+    RecordsUnavailable,
+    Replay,
+    StoredResponse,
+)
 from messaging import Envelope, Outbox
 from order_service import domain, store
 from order_service.cancel_order_saga import CANCEL_ORDER
@@ -35,6 +43,7 @@ STREAM_POLL_SECONDS = 0.2
 STREAM_MAX_SECONDS = 600.0
 JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"
+_OUT_OF_REACH = (ClientError, BotoCoreError, OSError, RecordsUnavailable)
 
 
 class Orders:
@@ -82,7 +91,7 @@ class Orders:
         key = f"{customer_id}#{idempotency_key}"
         try:
             claim = await self._keys.begin(key, order.fingerprint)
-        except (ClientError, BotoCoreError, OSError) as error:
+        except _OUT_OF_REACH as error:
             # Safe without the record: the order's id is derived from the key, so the table's
             # primary key still refuses a second order.
             log.warning("idempotency records are out of reach, going on without: %s", error)
@@ -113,7 +122,7 @@ class Orders:
             raise
         try:
             await self._keys.complete(key, token, answer)
-        except (ClientError, BotoCoreError, OSError, RuntimeError) as error:
+        except _OUT_OF_REACH as error:
             log.warning("the answer was not stored; a repeat will be answered anew: %s", error)
         return answer
 
