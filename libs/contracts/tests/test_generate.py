@@ -121,3 +121,10 @@ def test_schema_without_a_channel_is_an_error(
     shutil.copy(schemas / "BookListed.json", schemas / "BookDelisted.json")
     assert main(["--contracts", str(copied), "--check"]) == 2
     assert "BookDelisted.json: no channel carries it" in capsys.readouterr().out
+
+
+def test_folder_without_contracts_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--contracts", str(tmp_path)]) == 2
+    assert f"{tmp_path} holds no contracts" in capsys.readouterr().out

@@ -59,6 +59,8 @@ def read_contracts(root: Path) -> Contracts:
         path.parent.name: yaml.safe_load(path.read_text(encoding="utf-8"))
         for path in sorted(root.glob("*/asyncapi.yaml"))
     }
+    if not documents:
+        raise ContractsError([f"{root} holds no contracts; name the folder with --contracts"])
     faults: list[str] = []
     messages: dict[str, Message] = {}
     for service, document in documents.items():
