@@ -7,6 +7,7 @@ may run twice, or at once from several processes, against AWS or any emulator of
 import argparse
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
@@ -352,7 +353,12 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     apply_command = commands.add_parser("apply", help="create or update everything")
     apply_command.add_argument("--endpoint-url", help="an emulator; default: AWS_ENDPOINT_URL")
-    apply_command.add_argument("--region", help="default: AWS_REGION")
+    apply_command.add_argument(
+        # botocore itself reads AWS_DEFAULT_REGION only.
+        "--region",
+        default=os.environ.get("AWS_REGION"),
+        help="default: AWS_REGION",
+    )
     apply_command.add_argument("--wait", action="store_true", help="first wait for the endpoint")
     options = parser.parse_args(arguments)
     try:
