@@ -34,16 +34,13 @@ class Edge:
             if problem is not None:
                 await _answer(problem, send)
                 return
-            receive = self._counting(receive)
+            receive, send = self._limited(receive, send)
         request_id = headers.get(b"x-request-id", b"").decode("latin-1")[:64]
-        try:
-            if request_id:
-                with correlated(request_id):
-                    await self._app(scope, receive, send)
-            else:
+        if request_id:
+            with correlated(request_id):
                 await self._app(scope, receive, send)
-        except _TooLarge:
-            await _answer(self._too_large(), send)
+        else:
+            await self._app(scope, receive, send)
 
     def _refusal(self, headers: dict[bytes, bytes]) -> Problem | None:
         length = headers.get(b"content-length", b"0")
@@ -64,18 +61,28 @@ class Edge:
             413, "content_too_large", f"The body may have {self._max_body_bytes} bytes at most."
         )
 
-    def _counting(self, receive: Receive) -> Receive:
+    def _limited(self, receive: Receive, send: Send) -> tuple[Receive, Send]:
+        """Count a body that announces no length; beyond the limit, the answer is 413."""
         seen = 0
+        refused = False
 
         async def counted() -> Message:
-            nonlocal seen
+            nonlocal seen, refused
             message = await receive()
             seen += len(message.get("body", b""))
             if seen > self._max_body_bytes:
+                refused = True
                 raise _TooLarge
             return message
 
-        return counted
+        async def answered(message: Message) -> None:
+            # The framework takes the error for a broken body; what it says of it is replaced.
+            if not refused:
+                await send(message)
+            elif message["type"] == "http.response.start":
+                await _answer(self._too_large(), send)
+
+        return counted, answered
 
 
 async def _answer(problem: Problem, send: Send) -> None:

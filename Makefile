@@ -1,0 +1,108 @@
+# The bookstore's tasks. `make` alone lists them; CI runs the same targets as people do.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PACKAGES := $(wildcard libs/* services/* tools/*)
+STAMP := $(VENV)/.installed
+EMULATOR_STAMP := .venv-emulator/.installed
+BOOKSTORE := $(BIN)/bookstore
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up down status logs restart clean test test-unit lint format types check bench bench-peers \
+	contracts lock import
+
+help: ## list the targets
+	@awk 'BEGIN {FS = ":.*?## "} \
+	  /^##@/ {printf "\n\033[1m%s\033[0m\n", substr($$0, 5)} \
+	  /^[a-z-]+:.*?## / {printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##@ Run
+
+demo: setup ## place real orders through the whole platform, then show the balance sheet
+	@$(BOOKSTORE) demo
+
+up: setup ## start the local stack in this terminal; Ctrl-C stops all of it
+	@$(BOOKSTORE) up
+
+down: setup ## stop a stack that runs elsewhere
+	@$(BOOKSTORE) down
+
+status: setup ## what runs, on which ports
+	@$(BOOKSTORE) status
+
+restart: setup ## restart one process of the running stack: make restart NAME=payment-worker
+	@$(BOOKSTORE) restart $(NAME)
+
+logs: setup ## follow the logs of the running stack: make logs [NAME=order-worker]
+	@$(BOOKSTORE) logs $(NAME)
+
+import: setup ## import books into the running catalog: make import FILE=books.csv
+	@$(BOOKSTORE) catalog import $(FILE)
+
+clean: ## remove the stack's data and all caches (environments stay)
+	@if [ -x $(BOOKSTORE) ]; then $(BOOKSTORE) clean; else rm -rf .local; fi
+	@rm -rf .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+##@ Check
+
+test: setup ## all tests, on real servers, without Docker
+	@$(BIN)/pytest $(ARGS)
+
+lint: setup ## style, import rules, generated files
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports --no-timings
+	@$(BIN)/python -m contracts.generate --check
+
+types: setup ## strict types
+	@$(BIN)/mypy $(wildcard libs/*/src services/*/src tools/*/src)
+
+check: lint types test ## everything that CI checks
+
+format: setup ## format the code and sort imports
+	@$(BIN)/ruff check --fix --quiet .
+	@$(BIN)/ruff format .
+
+##@ Measure
+
+bench: setup ## orders/s, latencies, CPU and calls per order, on a fresh stack: make bench [ARGS=...]
+	@$(BOOKSTORE) bench $(ARGS)
+
+bench-peers: setup ## the same saga work on DBOS Transact, in the same run
+	@$(BOOKSTORE) bench-peers $(ARGS)
+
+##@ Maintain
+
+setup: $(STAMP) $(EMULATOR_STAMP) ## make the virtual environments (every other target does)
+
+contracts: setup ## derive models, schemas and topology from contracts/
+	@$(BIN)/python -m contracts.generate
+
+lock: $(BIN)/uv ## pin requirements/*.in into requirements/*.txt with hashes
+	@for name in bootstrap runtime dev emulator peers; do \
+	  $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.11 \
+	    --no-emit-index-url --no-header --no-annotate requirements/$$name.in -o requirements/$$name.txt || exit 1; \
+	done
+
+$(BIN)/uv: requirements/bootstrap.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or later is needed, and $(PYTHON) is older: make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+	  echo "Python's venv module is missing: install it (on Debian: apt-get install python3-venv)"; exit 1; }
+	@echo "making $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
+	@touch $(BIN)/uv
+
+$(STAMP): $(BIN)/uv requirements/dev.txt $(PACKAGES:%=%/pyproject.toml)
+	@echo "installing what requirements/dev.txt pins ..."
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation $(PACKAGES:%=-e %)
+	@touch $@
+
+$(EMULATOR_STAMP): $(BIN)/uv requirements/emulator.txt
+	@echo "installing the AWS emulator ..."
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-emulator
+	@$(BIN)/uv pip sync --quiet --python .venv-emulator/bin/python --require-hashes requirements/emulator.txt
+	@touch $@
