@@ -1,0 +1,209 @@
+"""What the bookstore consists of on one machine: servers, simulator, and each service by role.
+
+Guarantee: the services get nothing here but environment variables, the same that compose and AWS
+give them; nothing in them knows that the stack is local.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from stack import (
+    NEVER,
+    Completed,
+    EmulatorServer,
+    Event,
+    HttpReady,
+    PortAllocator,
+    PostgresServer,
+    Process,
+    Supervisor,
+    ValkeyServer,
+    find_python,
+)
+from stack.supervisor import LineSink
+
+SERVICES = ("order", "catalog", "payment")
+HOST = "127.0.0.1"
+# Not secrets: they open nothing but this stack, which listens on this machine only.
+STRIPE_API_KEY = "sk_test_local"
+WEBHOOK_SECRET = "whsec_local"  # noqa: S105
+WEBHOOK_EVENTS = "payment_intent.succeeded,payment_intent.canceled,refund.updated,refund.failed"
+DATA_VARIABLE = "BOOKSTORE_DATA"
+
+_DEFAULT_PORTS = {
+    "order": ("ORDER_PORT", 8001),
+    "catalog": ("CATALOG_PORT", 8002),
+    "payment": ("PAYMENT_PORT", 8003),
+    "stripe": ("STRIPE_SIMULATOR_PORT", 8009),
+    "postgres": ("POSTGRES_PORT", 5433),
+    "valkey": ("REDIS_PORT", 6380),
+    "emulator": ("AWS_EMULATOR_PORT", 4566),
+}
+_COLORS = {
+    "order": "green",
+    "catalog": "cyan",
+    "payment": "magenta",
+}
+
+
+def data_folder(environment: Mapping[str, str] = os.environ) -> Path:
+    """The one folder of the stack's data: BOOKSTORE_DATA, or `.local` in the working directory."""
+    return Path(environment.get(DATA_VARIABLE) or Path.cwd() / ".local").absolute()
+
+
+@dataclass(frozen=True)
+class LocalStack:
+    """A stack that may be started: its processes, and where clients reach it."""
+
+    data_dir: Path
+    processes: list[Process]
+    endpoints: dict[str, str]
+
+    def supervisor(
+        self, *, sink: LineSink | None = None, on_event: Callable[[Event], None] | None = None
+    ) -> Supervisor:
+        """A supervisor for it; the caller starts and stops it."""
+        return Supervisor(
+            self.processes,
+            self.data_dir,
+            endpoints=self.endpoints,
+            sink=sink,
+            on_event=on_event,
+            lock_hint="use it, or stop it with `make down`",
+        )
+
+
+def local_stack(
+    data_dir: Path,
+    environment: Mapping[str, str] = os.environ,
+    *,
+    pick_ports: bool = False,
+    service_environment: Mapping[str, str] | None = None,
+) -> LocalStack:
+    """Declare the stack; raises StackError when a port that the user fixed is taken.
+
+    `pick_ports`: take any free port, for stacks beside another. `service_environment` is given to
+    every service on top of its own (tests shorten intervals, benchmarks raise pools).
+    """
+    ports = _choose_ports(environment, pick=pick_ports)
+    postgres = PostgresServer(
+        data_dir, ports["postgres"], databases=SERVICES, settings=_postgres_settings(environment)
+    )
+    valkey = ValkeyServer(data_dir, ports["valkey"])
+    emulator = EmulatorServer(data_dir, ports["emulator"], find_python())
+    urls = {name: f"http://{HOST}:{ports[name]}" for name in (*SERVICES, "stripe")}
+    shared = {
+        "AWS_ENDPOINT_URL": emulator.url,
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "LOG_FORMAT": environment.get("LOG_FORMAT", "console"),
+        "LOG_LEVEL": environment.get("LOG_LEVEL", "INFO"),
+        # A killed worker's messages come back this soon; in production it is 30 s.
+        "VISIBILITY_SECONDS": environment.get("VISIBILITY_SECONDS", "6"),
+        "LEASE_SECONDS": environment.get("LEASE_SECONDS", "6"),
+        **{
+            name: environment[name]
+            for name in ("OTEL_EXPORTER_OTLP_ENDPOINT", "TRACE_FILE")
+            if environment.get(name)
+        },
+        **(service_environment or {}),
+    }
+    own: dict[str, dict[str, str]] = {
+        "order": {},
+        "catalog": {"REDIS_URL": valkey.url},
+        "payment": {
+            "STRIPE_API_KEY": STRIPE_API_KEY,
+            "STRIPE_API_BASE": urls["stripe"],
+            "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
+        },
+    }
+    databases = {f"{name.upper()}_DATABASE_URL": postgres.url(name) for name in SERVICES}
+    processes = [
+        postgres.process(),
+        valkey.process(),
+        emulator.process(),
+        _simulator(data_dir, ports["stripe"], urls["payment"]),
+        Process(
+            name="prepare",
+            argv=(sys.executable, "-m", "bookstore.prepare"),
+            env={**shared, **databases},
+            readiness=Completed(),
+            depends_on=(postgres.name, emulator.name),
+            restart=NEVER,
+        ),
+    ]
+    for name in SERVICES:
+        for role in ("web", "worker"):
+            port = ports[name] if role == "web" else ports[f"{name}-worker"]
+            processes.append(
+                Process(
+                    name=f"{name}-{role}",
+                    argv=(sys.executable, "-m", f"{name}_service", role),
+                    env={
+                        **shared,
+                        **own[name],
+                        "DATABASE_URL": postgres.url(name),
+                        "HTTP_HOST": HOST,
+                        "HTTP_PORT": str(port),
+                    },
+                    readiness=HttpReady(f"http://{HOST}:{port}/health/ready"),
+                    depends_on=("prepare", valkey.name, "stripe"),
+                    color=_COLORS[name] if role == "web" else f"bright_{_COLORS[name]}",
+                    port=port,
+                )
+            )
+    workers = {f"{name}-worker": f"http://{HOST}:{ports[f'{name}-worker']}" for name in SERVICES}
+    endpoints = {**urls, **workers, "aws": emulator.url, "redis": valkey.url, **databases}
+    return LocalStack(data_dir, processes, endpoints)
+
+
+def _choose_ports(environment: Mapping[str, str], *, pick: bool) -> dict[str, int]:
+    allocator = PortAllocator()
+    ports: dict[str, int] = {}
+    for name, (variable, default) in _DEFAULT_PORTS.items():
+        chosen = environment.get(variable)
+        if pick and not chosen:
+            ports[name] = allocator.pick()
+            continue
+        wanted = _port_number(variable, chosen) if chosen else default
+        ports[name] = allocator.choose(name, wanted, fixed=bool(chosen), variable=variable)
+    for name in SERVICES:
+        ports[f"{name}-worker"] = allocator.pick()
+    return ports
+
+
+def _port_number(variable: str, text: str) -> int:
+    from stack import StackError
+
+    if not text.isdigit() or not 0 < int(text) < 65536:
+        raise StackError(f"{variable} is {text!r}, and a port is a number from 1 to 65535")
+    return int(text)
+
+
+def _postgres_settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """A laptop's stack keeps PostgreSQL durable, as production does, unless asked otherwise."""
+    return {"synchronous_commit": environment.get("POSTGRES_SYNCHRONOUS_COMMIT", "on")}
+
+
+def _simulator(data_dir: Path, port: int, payment_url: str) -> Process:
+    return Process(
+        name="stripe",
+        argv=(sys.executable, "-m", "stripe_simulator"),
+        env={
+            "STRIPE_SIMULATOR_HOST": HOST,
+            "STRIPE_SIMULATOR_PORT": str(port),
+            "STRIPE_SIMULATOR_DATA": str(data_dir / "stripe.jsonl"),
+            "STRIPE_API_KEY": STRIPE_API_KEY,
+            "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
+            "STRIPE_WEBHOOK_URL": f"{payment_url}/webhooks/stripe",
+            "STRIPE_WEBHOOK_EVENTS": WEBHOOK_EVENTS,
+        },
+        readiness=HttpReady(f"http://{HOST}:{port}/health/ready"),
+        color="yellow",
+        port=port,
+    )
