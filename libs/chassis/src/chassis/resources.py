@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from aiobotocore.config import AioConfig
-from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ClientError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from tenacity import before_sleep_log, retry, retry_if_exception_type, stop_after_delay
 from tenacity import wait_exponential_jitter as exponential_jitter
 
+from chassis.aws import AwsClients
 from chassis.settings import ServiceSettings
 from contracts import Topology, load_topology
 from messaging import MessagingTables, Outbox, Relay
@@ -85,24 +84,9 @@ async def open_resources(
         )
         stack.push_async_callback(engine.dispose)
         tracing.instrument_engine(engine)
-        session = get_session()
-        config = AioConfig(
-            region_name=settings.aws_region,
-            connect_timeout=3,
-            read_timeout=30,  # longer than SQS's long poll of 20 s
-            max_pool_connections=32,
-            # The one layer that repeats a failed call; above it, work is retried, not calls.
-            retries={"mode": "standard", "total_max_attempts": 3},
-            parameter_validation=False,
-        )
-
-        async def client(name: str) -> Any:
-            return await stack.enter_async_context(
-                session.create_client(name, endpoint_url=settings.aws_endpoint_url, config=config)
-            )
-
+        aws = AwsClients(stack, region=settings.aws_region, endpoint_url=settings.aws_endpoint_url)
         topology = load_topology()
-        events = await client("events")
+        events = await aws.client("events")
         relay = Relay(engine, tables, events, bus=topology.bus)
         yield Resources(
             service=service,
@@ -110,8 +94,8 @@ async def open_resources(
             topology=topology,
             engine=engine,
             events=events,
-            sqs=await client("sqs"),
-            dynamodb=await client("dynamodb"),
+            sqs=await aws.client("sqs"),
+            dynamodb=await aws.client("dynamodb"),
             tables=tables,
             outbox=Outbox(engine, tables, relay.wake),
             relay=relay,

@@ -11,7 +11,7 @@ from contracts import (
     UnknownMessageError,
     message_type,
     message_type_of,
-    validate,
+    parse,
 )
 from messaging.envelope import Envelope
 from messaging.errors import ContractViolation, UnknownMessage
@@ -36,10 +36,9 @@ def dispatcher(
                 raise UnknownMessage(str(error)) from None
             raise UnknownMessage(f"nothing here handles {message.dataschema}")
         try:
-            validate(message.type, message.version, message.data)
+            payload = parse(message.type, message.version, message.data)
         except ContractViolationError as error:
             raise ContractViolation(str(error)) from None
-        payload = route.message.model_validate(message.data)
         return await transactions.handle(message, payload, route)
 
     return handle
