@@ -6,9 +6,11 @@ import argparse
 import dataclasses
 import logging
 import os
+import signal
 import socket
 import sys
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 
@@ -34,9 +36,17 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def server(settings: Settings) -> uvicorn.Server:
+class Server(uvicorn.Server):
+    """Ends a stop on request as a success; uvicorn's own dies of the signal once it is done."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True
+
+
+def server(settings: Settings) -> Server:
     """The server, configured for little CPU per request; the caller brings the socket."""
-    return uvicorn.Server(
+    return Server(
         uvicorn.Config(
             create_app(settings),
             loop="uvloop",
@@ -58,6 +68,7 @@ def _listen(settings: Settings) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((settings.host, settings.port))
+        listener.listen(2048)
     except OSError as error:
         listener.close()
         raise OSError(

@@ -12,10 +12,11 @@ from urllib.parse import parse_qsl
 import orjson
 
 from stripe_simulator import ledger
-from stripe_simulator.api import Call, authenticate_intent
+from stripe_simulator.calls import Call
 from stripe_simulator.changes import Changes
 from stripe_simulator.errors import StripeError
 from stripe_simulator.faults import FaultError, Faults
+from stripe_simulator.payments import authenticate_intent
 from stripe_simulator.settings import DEFAULT_WEBHOOK_EVENTS
 from stripe_simulator.store import Store
 from stripe_simulator.webhooks import Endpoint, Webhooks

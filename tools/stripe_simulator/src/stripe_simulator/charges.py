@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
 from stripe_simulator.cards import CARDS, Decline
+from stripe_simulator.encoding import compact_json
 
 
 @dataclass(slots=True)
@@ -46,7 +45,7 @@ class Charge:
     @property
     def body(self) -> bytes:
         if self._body is None:
-            self._body = orjson.dumps(self._document())
+            self._body = compact_json(self._document())
         return self._body
 
     def _document(self) -> dict[str, Any]:

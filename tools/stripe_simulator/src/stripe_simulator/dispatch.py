@@ -12,13 +12,14 @@ import binascii
 from collections.abc import Mapping
 
 from stripe_simulator import errors, forms
-from stripe_simulator.api import ROUTES, Call, Route
+from stripe_simulator.calls import Call, expansions
 from stripe_simulator.changes import Changes
 from stripe_simulator.errors import StripeError
 from stripe_simulator.faults import Action, Faults
 from stripe_simulator.forms import Params
 from stripe_simulator.idempotency import Saved
 from stripe_simulator.ids import new_id
+from stripe_simulator.routes import ROUTES, Route
 from stripe_simulator.store import Store
 from stripe_simulator.wire import (
     BodyTooLarge,
@@ -130,13 +131,14 @@ class Dispatcher:
         record: _Recording | None = None,
     ) -> tuple[int, bytes]:
         """Run the endpoint with its faults around it; `record` receives what a key should keep."""
+        expanding = expansions(params, route.expandable)
         actions = self._actions(route, identifier, params) if self._faults else []
         refusal = await _meet(actions, "before")
         store = self._store
         if refusal is not None:
             return self._save(refusal, record, request_id)
         changes = Changes(store.clock.now())
-        call = Call(store, identifier, params, changes, scope["path"])
+        call = Call(store, identifier, params, changes, scope["path"], expanding)
         try:
             answer = route.endpoint(call)
         except StripeError as error:

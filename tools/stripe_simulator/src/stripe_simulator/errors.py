@@ -6,6 +6,8 @@ from typing import Any
 
 import orjson
 
+from stripe_simulator.encoding import compact_json
+
 DOCUMENTATION = "https://docs.stripe.com/error-codes/"
 
 
@@ -39,7 +41,7 @@ class StripeError(Exception):
         self.error.update(details)
 
     def body(self) -> bytes:
-        return orjson.dumps({"error": self.error})
+        return compact_json({"error": self.error})
 
 
 def invalid(message: str, param: str | None = None, code: str | None = None) -> StripeError:

@@ -20,6 +20,7 @@ import orjson
 from stripe_simulator import cards
 from stripe_simulator.changes import Changes
 from stripe_simulator.charges import Charge, payment_method_document
+from stripe_simulator.encoding import compact_json
 from stripe_simulator.errors import StripeError, refused, unexpected_state
 from stripe_simulator.ids import new_id
 
@@ -63,7 +64,7 @@ class Intent:
     @property
     def body(self) -> bytes:
         if self._body is None:
-            self._body = orjson.dumps(self.document())
+            self._body = compact_json(self.document())
         return self._body
 
     def changed(self) -> None:

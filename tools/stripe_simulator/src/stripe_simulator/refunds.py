@@ -11,11 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
 from stripe_simulator.cards import CARDS
 from stripe_simulator.changes import Changes
 from stripe_simulator.charges import Charge
+from stripe_simulator.encoding import compact_json
 from stripe_simulator.errors import refused
 from stripe_simulator.ids import new_id
 from stripe_simulator.intents import Intent
@@ -41,7 +40,7 @@ class Refund:
     @property
     def body(self) -> bytes:
         if self._body is None:
-            self._body = orjson.dumps(self._document())
+            self._body = compact_json(self._document())
         return self._body
 
     def changed(self) -> None:

@@ -16,6 +16,7 @@ from stripe_simulator import intents, refunds
 from stripe_simulator.changes import Changes
 from stripe_simulator.charges import Charge
 from stripe_simulator.clock import Agenda, Clock
+from stripe_simulator.encoding import compact_json
 from stripe_simulator.events import Event
 from stripe_simulator.idempotency import Keys, Saved
 from stripe_simulator.ids import new_id
@@ -143,14 +144,14 @@ class Store:
             for document in line[name]:
                 _restore_object(log, kind(**document))
         for document in line["events"]:
-            document["subject"] = orjson.dumps(document["subject"])
+            document["subject"] = compact_json(document["subject"])
             self.events.append(Event(**document))
         for document in line["moves"]:
             self.ledger.moves.append(Move(**document))
         saved = line["saved"]
         if saved is not None:
             saved["form"] = saved["form"].encode()
-            saved["response"] = orjson.dumps(saved["response"])
+            saved["response"] = compact_json(saved["response"])
             self.keys.finish(Saved(**saved))
 
 

@@ -1,27 +1,19 @@
-"""The endpoints under /v1: parameters to domain calls, objects to JSON. The table comes last."""
+"""The endpoints that move money: parameters to domain calls.
+
+Guarantee: every parameter is checked before the domain is touched, so an invalid request changes
+nothing.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-
-import orjson
-
 from stripe_simulator import forms, intents, refunds
+from stripe_simulator.calls import Answer, Call, intent_body
 from stripe_simulator.cards import find_card
-from stripe_simulator.changes import Changes
 from stripe_simulator.charges import Charge
 from stripe_simulator.errors import StripeError, invalid
-from stripe_simulator.events import Event, matches
 from stripe_simulator.forms import Params
 from stripe_simulator.ids import new_id
 from stripe_simulator.intents import Intent
-from stripe_simulator.pages import PAGE_PARAMETERS, Page
-from stripe_simulator.refunds import Refund
-from stripe_simulator.store import Store
-
-Answer = tuple[int, bytes]
 
 # Stripe's minimum charge amounts in minor units; 50 where a currency is not listed here.
 MINIMUM_AMOUNTS = {"gbp": 30, "jpy": 50, "chf": 50, "sek": 300, "nok": 300, "dkk": 250, "pln": 200}
@@ -53,17 +45,6 @@ REFUND_PARAMETERS = frozenset(
     ("payment_intent", "charge", "amount", "reason", "metadata", "expand")
 )
 # fmt: on
-
-
-@dataclass(slots=True)
-class Call:
-    """One request on its way through: what came in, and what it has changed."""
-
-    store: Store
-    identifier: str
-    params: Params
-    changes: Changes
-    path: str
 
 
 def create_intent(call: Call) -> Answer:
@@ -112,7 +93,7 @@ def create_intent(call: Call) -> Answer:
         if payment_method is not None:
             intents.use_method(intent, payment_method)
         call.changes.announce("payment_intent.created", intent)
-        return _intent_answer(call, intent)
+        return 200, intent_body(call, intent)
     if payment_method is None:
         raise invalid(
             "You cannot confirm this PaymentIntent because it's missing a payment method.",
@@ -190,7 +171,7 @@ def _attempt_answer(
 ) -> Answer:
     if declined is not None:
         return declined.status, declined.body()
-    return _intent_answer(call, intent, charge)
+    return 200, intent_body(call, intent, charge)
 
 
 def authenticate_intent(call: Call, *, succeed: bool) -> Answer:
@@ -206,7 +187,7 @@ def capture_intent(call: Call) -> Answer:
     amount = forms.integer(call.params, "amount_to_capture")
     added = forms.metadata(call.params)
     intents.capture(intent, call.store.charge_of(intent), call.changes, amount, added)
-    return _intent_answer(call, intent)
+    return 200, intent_body(call, intent)
 
 
 def cancel_intent(call: Call) -> Answer:
@@ -216,58 +197,7 @@ def cancel_intent(call: Call) -> Answer:
     if reason is not None:
         forms.one_of(call.params, "cancellation_reason", intents.CANCELLATION_REASONS, "")
     intents.cancel(intent, call.store.charge_of(intent), call.changes, reason)
-    return _intent_answer(call, intent)
-
-
-def get_intent(call: Call) -> Answer:
-    forms.only(call.params, ("client_secret", "expand"))
-    return _intent_answer(call, call.store.intents.get(call.identifier, "intent"))
-
-
-def list_intents(call: Call) -> Answer:
-    forms.only(call.params, PAGE_PARAMETERS | {"customer"})
-    customer = forms.text(call.params, "customer")
-    keep = None if customer is None else lambda intent: intent.customer == customer
-    found, more = call.store.intents.page(Page.parse(call.params), keep)
-    expanding = _expansions(call.params, {"data.latest_charge"})
-    return _list_answer(
-        call, [_intent_body(call.store, intent, expanding) for intent in found], more
-    )
-
-
-_CLAUSE = re.compile(r"""\s*(status|metadata\[["']([^"']+)["']\])\s*:\s*["']([^"']*)["']\s*""")
-
-
-def search_intents(call: Call) -> Answer:
-    """`metadata["k"]:"v"` and `status:"s"` clauses joined by AND.
-
-    Stripe's own index lags by up to a minute; this one does not.
-    """
-    forms.only(call.params, ("query", "limit", "page", "expand"))
-    wanted: dict[str, str] = {}
-    status: str | None = None
-    for clause in re.split(r"\s+AND\s+", forms.required(call.params, "query")):
-        parsed = _CLAUSE.fullmatch(clause)
-        if parsed is None:
-            raise invalid(
-                "The simulator searches by metadata['key']:'value' and status:'value', joined by"
-                " AND.",
-                "query",
-            )
-        if parsed[2] is None:
-            status = parsed[3]
-        else:
-            wanted[parsed[2]] = parsed[3]
-    found, more = call.store.intents.page(
-        Page.parse({"limit": call.params.get("limit", "")}),
-        lambda intent: (
-            (status is None or intent.status == status)
-            and all(intent.metadata.get(key) == value for key, value in wanted.items())
-        ),
-    )
-    bodies = [_intent_body(call.store, intent, frozenset()) for intent in found]
-    document = {"object": "search_result", "url": call.path, "has_more": more, "next_page": None}
-    return 200, orjson.dumps({**document, "data": [orjson.Fragment(body) for body in bodies]})
+    return 200, intent_body(call, intent)
 
 
 def create_refund(call: Call) -> Answer:
@@ -294,121 +224,3 @@ def create_refund(call: Call) -> Answer:
         intent, charge, call.changes, amount=amount, reason=reason, metadata=metadata
     )
     return 200, made.body
-
-
-def get_refund(call: Call) -> Answer:
-    forms.only(call.params, ("expand",))
-    return 200, call.store.refunds.get(call.identifier).body
-
-
-def list_refunds(call: Call) -> Answer:
-    forms.only(call.params, PAGE_PARAMETERS | {"payment_intent", "charge"})
-    intent, charge = (
-        forms.text(call.params, "payment_intent"),
-        forms.text(call.params, "charge"),
-    )
-
-    def keep(made: Refund) -> bool:
-        return (intent is None or made.payment_intent == intent) and (
-            charge is None or made.charge == charge
-        )
-
-    found, more = call.store.refunds.page(Page.parse(call.params), keep)
-    return _list_answer(call, [made.body for made in found], more)
-
-
-def get_charge(call: Call) -> Answer:
-    forms.only(call.params, ("expand",))
-    return 200, call.store.charges.get(call.identifier).body
-
-
-def list_charges(call: Call) -> Answer:
-    forms.only(call.params, PAGE_PARAMETERS | {"payment_intent"})
-    intent = forms.text(call.params, "payment_intent")
-    found, more = call.store.charges.page(
-        Page.parse(call.params), lambda charge: intent is None or charge.payment_intent == intent
-    )
-    return _list_answer(call, [charge.body for charge in found], more)
-
-
-def get_event(call: Call) -> Answer:
-    forms.only(call.params, ("expand",))
-    return 200, call.store.events.get(call.identifier).body
-
-
-def list_events(call: Call) -> Answer:
-    forms.only(call.params, PAGE_PARAMETERS | {"type", "types", "delivery_success"})
-    types = frozenset(forms.items(call.params, "types"))
-    single = forms.text(call.params, "type")
-    if single is not None and types:
-        raise invalid("You may only specify one of these parameters: type, types.")
-    if single is not None:
-        types = frozenset((single,))
-
-    def keep(event: Event) -> bool:
-        return not types or matches(event, types)
-
-    found, more = call.store.events.page(Page.parse(call.params), keep)
-    return _list_answer(call, [event.body for event in found], more)
-
-
-def _expansions(params: Params, known: set[str]) -> frozenset[str]:
-    if "expand" not in params:
-        return frozenset()
-    wanted = frozenset(forms.items(params, "expand"))
-    for name in wanted - known:
-        raise invalid(f"This property cannot be expanded ({name[:60]}).", "expand")
-    return wanted
-
-
-def _intent_answer(call: Call, intent: Intent, charge: Charge | None = None) -> Answer:
-    if "expand" not in call.params:
-        return 200, intent.body
-    expanding = _expansions(call.params, {"latest_charge"})
-    return 200, _intent_body(call.store, intent, expanding, charge)
-
-
-def _intent_body(
-    store: Store, intent: Intent, expanding: frozenset[str], charge: Charge | None = None
-) -> bytes:
-    charge = charge or store.charge_of(intent)
-    if not expanding or charge is None:
-        return intent.body
-    return orjson.dumps({**intent.document(), "latest_charge": orjson.Fragment(charge.body)})
-
-
-def _list_answer(call: Call, bodies: Sequence[bytes], more: bool) -> Answer:
-    return 200, orjson.dumps(
-        {
-            "object": "list",
-            "url": call.path,
-            "has_more": more,
-            "data": [orjson.Fragment(body) for body in bodies],
-        }
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """An endpoint and the operation that faults know it by."""
-
-    operation: str
-    endpoint: Callable[[Call], Answer]
-
-
-ROUTES: dict[str, Route] = {
-    "POST payment_intents": Route("authorize", create_intent),
-    "POST payment_intents/*/confirm": Route("authorize", confirm_intent),
-    "POST payment_intents/*/capture": Route("capture", capture_intent),
-    "POST payment_intents/*/cancel": Route("cancel", cancel_intent),
-    "GET payment_intents/*": Route("retrieve", get_intent),
-    "GET payment_intents": Route("list", list_intents),
-    "GET payment_intents/search": Route("list", search_intents),
-    "POST refunds": Route("refund", create_refund),
-    "GET refunds/*": Route("retrieve", get_refund),
-    "GET refunds": Route("list", list_refunds),
-    "GET charges/*": Route("retrieve", get_charge),
-    "GET charges": Route("list", list_charges),
-    "GET events/*": Route("retrieve", get_event),
-    "GET events": Route("events", list_events),
-}
