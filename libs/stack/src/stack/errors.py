@@ -27,6 +27,12 @@ class NotRunningError(StackError):
     code = "not_running"
 
 
+class StoppedError(StackError):
+    """Somebody asked for the end while the stack was still starting."""
+
+    code = "stopped"
+
+
 class UnknownProcessError(StackError):
     """A command named a process that the stack does not have."""
 

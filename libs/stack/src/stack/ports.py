@@ -78,7 +78,7 @@ def owner(port: int) -> str:
                 return f"pid {connection.pid} ({psutil.Process(connection.pid).name()})"
     except psutil.Error:
         pass
-    return "another user's process"
+    return "a process that this user may not see"
 
 
 def _last_picked_port() -> int:

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any, TextIO
 
-from stack.errors import AlreadyRunningError, NotRunningError
+from stack.errors import AlreadyRunningError, NotRunningError, StackError
 
 LOCK_FILE = "stack.lock"
 STATE_FILE = "stack.json"
@@ -28,8 +28,11 @@ class RunLock:
 
     def acquire(self, ports: dict[str, int]) -> None:
         """Take the lock, or raise AlreadyRunningError with who has it, since when and where."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        file = self._path.open("a+")
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            file = self._path.open("a+")
+        except OSError as error:
+            raise StackError(f"cannot write to the data directory: {error}") from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

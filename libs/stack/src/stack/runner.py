@@ -44,7 +44,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Event:
-    """Something happened to a process that a person would like to know."""
+    """A change of state; `message` is for people, and empty where the state says it all."""
 
     process: str
     state: State
@@ -112,14 +112,15 @@ class Runner:
         """End the child as its declaration says, start a new one, return when that is ready."""
         if self._task is None or self._task.done() or self._stopping:
             raise StackError(f"{self.process.name} is stopped; start the stack first")
-        self._restarting = True
-        self._error = None
-        self.ready.clear()
-        if self.state is State.FAILED:
-            await self._set(State.STARTING)
-        self._wake.set()
         if self._child is not None:
+            self._restarting = True
+            self.ready.clear()
             await self._terminate(self._child)
+        elif self.state in (State.FAILED, State.BACKOFF, State.COMPLETED):
+            self.ready.clear()
+            await self._set(State.STARTING)
+            self._wake.set()
+        # Otherwise its first or next start is under way already.
         await self.wait_ready()
 
     def kill(self, number: signal.Signals) -> int:
@@ -214,6 +215,7 @@ class Runner:
         finally:
             self.ready.clear()
             becoming.cancel()
+            exited.cancel()
             child.release()
             await asyncio.wait([output], timeout=DRAIN_SECONDS)
             output.cancel()
@@ -271,8 +273,7 @@ class Runner:
 
     async def _set(self, state: State, message: str = "") -> None:
         self.state = state
-        if message or state in (State.STARTING, State.STOPPED):
-            self._event(message)
+        self._event(message)
         await self._notify()
 
     async def _notify(self) -> None:

@@ -10,13 +10,13 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from stack.child import Watchdog
 from stack.control import ControlServer
-from stack.errors import StackError, UnknownProcessError
+from stack.errors import StackError, StoppedError, UnknownProcessError
 from stack.logs import Console, ProcessLog
 from stack.process import Process
 from stack.run_lock import RunLock, remove_state, write_state
@@ -213,7 +213,7 @@ class Supervisor:
                 pending: list[asyncio.Task[Any]] = [each for each in waits if not each.done()]
                 await asyncio.wait([*pending, stopped], return_when=asyncio.FIRST_COMPLETED)
                 if stopped.done():
-                    raise StackError("stopped before everything was ready")
+                    raise StoppedError("stopped before everything was ready")
                 for each in waits:
                     if each.done():
                         each.result()
@@ -322,20 +322,33 @@ async def serve(
     for number in handled:
         loop.add_signal_handler(number, on_signal)
     try:
-        try:
+        # Asking for the end while it starts is no error.
+        with contextlib.suppress(StoppedError):
             await supervisor.start()
-        except StackError:
-            if requests:
-                return  # Somebody pressed Ctrl-C while it was starting: not an error.
-            raise
-        if on_ready is not None:
-            await on_ready()
-        await supervisor.wait()
-        await supervisor.stop()
+            await _first_of(supervisor.wait(), _ready_then_forever(on_ready))
     finally:
         await supervisor.stop()
         for number in handled:
             loop.remove_signal_handler(number)
+
+
+async def _ready_then_forever(on_ready: Callable[[], Awaitable[None]] | None) -> None:
+    if on_ready is not None:
+        await on_ready()
+    await asyncio.Event().wait()
+
+
+async def _first_of(*waits: Coroutine[Any, Any, None]) -> None:
+    """Until one ends; its exception is raised, the others are cancelled."""
+    tasks = [asyncio.create_task(each) for each in waits]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _say(text: str) -> None:
