@@ -92,7 +92,8 @@ class Webhooks:
                 self._accept(Delivery(event, endpoint))
 
     def drop_pending(self) -> None:
-        """Forget what is not delivered yet."""
+        """Forget what waits; attempts under way still end and count."""
+        self._pending -= len(self._timers) + len(self._held) + self._queue.qsize()
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
@@ -102,7 +103,6 @@ class Webhooks:
         self._held.clear()
         while not self._queue.empty():
             self._queue.get_nowait()
-        self._pending = 0
 
     def statistics(self) -> dict[str, int]:
         return {"pending": self._pending, **self._counts}
