@@ -3,7 +3,8 @@
 Guarantee: it listens on 127.0.0.1 alone and keeps what it writes inside the stack's data directory.
 """
 
-import importlib
+import importlib.util
+import platform
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,12 +47,16 @@ class ValkeyServer:
 
 
 def find_binary() -> Path:
-    """The `valkey-server` of the installed package."""
-    try:
-        module = importlib.import_module(f"{PACKAGE}._binary")
-        return Path(module.get_binary_path())
-    except ImportError:
-        missing = f"{PACKAGE} is not installed: run `make install`"
-        raise MissingServerError(missing) from None
-    except Exception as error:  # The package's own classes, for a platform without a binary.
-        raise MissingServerError(f"{PACKAGE} has no server for this machine: {error}") from error
+    """The installed package's `valkey-server` for this machine.
+
+    The package is looked up and not imported, which would bring in a client and its dependencies.
+    """
+    spec = importlib.util.find_spec(PACKAGE)
+    if spec is None or spec.origin is None:
+        raise MissingServerError(f"{PACKAGE} is not installed: run `make install`")
+    system, machine = platform.system().lower(), platform.machine().lower()
+    machine = {"amd64": "x86_64"}.get(machine, machine)
+    binary = Path(spec.origin).parent / "_binaries" / f"{system}-{machine}" / "valkey-server"
+    if not binary.exists():
+        raise MissingServerError(f"{PACKAGE} has no server for {system} on {machine}")
+    return binary
