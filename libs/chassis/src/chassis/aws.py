@@ -14,34 +14,32 @@ from prometheus_client import Counter
 CALLS = Counter("aws_calls_total", "Requests to AWS, retries included", ["operation"])
 
 
-class AwsClients:
-    """Opens clients that live as long as the exit stack.
+async def open_clients(
+    stack: AsyncExitStack, *services: str, region: str, endpoint_url: str | None
+) -> list[Any]:
+    """Clients of these services ('sqs', ...) that live as long as the exit stack.
 
-    `endpoint_url`: an emulator's address; None on AWS, where botocore knows the addresses.
+    `endpoint_url`: an emulator's address; None on AWS, where botocore knows the addresses. The
+    loader's cache is emptied: it keeps descriptions of all services, which nobody needs any more.
     """
-
-    def __init__(self, stack: AsyncExitStack, *, region: str, endpoint_url: str | None) -> None:
-        self._stack = stack
-        self._endpoint_url = endpoint_url
-        self._session = get_session()
-        self._config = AioConfig(
-            region_name=region,
-            connect_timeout=3,
-            read_timeout=30,  # longer than SQS's long poll of 20 s
-            max_pool_connections=32,
-            retries={"mode": "standard", "total_max_attempts": 3},
-            parameter_validation=False,
-        )
-
-    async def client(self, service: str) -> Any:
-        """A client such as 'sqs'."""
-        client = await self._stack.enter_async_context(
-            self._session.create_client(
-                service, endpoint_url=self._endpoint_url, config=self._config
-            )
+    session = get_session()
+    config = AioConfig(
+        region_name=region,
+        connect_timeout=3,
+        read_timeout=30,  # longer than SQS's long poll of 20 s
+        max_pool_connections=32,
+        retries={"mode": "standard", "total_max_attempts": 3},
+        parameter_validation=False,
+    )
+    clients = []
+    for service in services:
+        client = await stack.enter_async_context(
+            session.create_client(service, endpoint_url=endpoint_url, config=config)
         )
         client.meta.events.register("before-send", _count)
-        return client
+        clients.append(client)
+    session.get_component("data_loader")._cache.clear()
+    return clients
 
 
 def _count(request: Any, event_name: str, **_: Any) -> None:

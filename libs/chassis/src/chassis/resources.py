@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from tenacity import before_sleep_log, retry, retry_if_exception_type, stop_after_delay
 from tenacity import wait_exponential_jitter as exponential_jitter
 
-from chassis.aws import AwsClients
+from chassis.aws import open_clients
 from chassis.settings import ServiceSettings
 from contracts import Topology, load_topology
 from messaging import MessagingTables, Outbox, Relay
@@ -84,9 +84,15 @@ async def open_resources(
         )
         stack.push_async_callback(engine.dispose)
         tracing.instrument_engine(engine)
-        aws = AwsClients(stack, region=settings.aws_region, endpoint_url=settings.aws_endpoint_url)
+        events, sqs, dynamodb = await open_clients(
+            stack,
+            "events",
+            "sqs",
+            "dynamodb",
+            region=settings.aws_region,
+            endpoint_url=settings.aws_endpoint_url,
+        )
         topology = load_topology()
-        events = await aws.client("events")
         relay = Relay(engine, tables, events, bus=topology.bus)
         yield Resources(
             service=service,
@@ -94,8 +100,8 @@ async def open_resources(
             topology=topology,
             engine=engine,
             events=events,
-            sqs=await aws.client("sqs"),
-            dynamodb=await aws.client("dynamodb"),
+            sqs=sqs,
+            dynamodb=dynamodb,
             tables=tables,
             outbox=Outbox(engine, tables, relay.wake),
             relay=relay,

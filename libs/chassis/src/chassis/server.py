@@ -11,6 +11,7 @@ so that whoever supervises it can start a whole one.
 import argparse
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import sys
@@ -131,6 +132,10 @@ async def _serve(service: Service, settings: ServiceSettings, role: str) -> int:
                 timeout_keep_alive=75,
             )
         )
+        # What starting up needed is garbage now; what is left lives as long as the process, so the
+        # collector need not look at it again.
+        gc.collect()
+        gc.freeze()
         code = await _run_until(stopping, server, workers, resources.relay)
         for close in parts.closers:
             await close()
