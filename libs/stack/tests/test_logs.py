@@ -3,6 +3,7 @@
 import io
 
 import pytest
+
 from stack.logs import Console
 
 
@@ -33,5 +34,6 @@ def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_closed_pipe_ends_nothing() -> None:
     pipe = io.StringIO()
+    console = Console({"order": None}, pipe)
     pipe.close()
-    Console({"order": None}, pipe).write("order", "line")
+    console.write("order", "line")
