@@ -1,4 +1,4 @@
-"""Coalesces concurrent calls into batches, without a timer.
+"""Coalesces concurrent calls into batches.
 
 Guarantee: each call gets its own item's result or its own item's error, and waits for nothing
 but the batches ahead of it. A quiet process pays no delay (a lone call is flushed at once); a busy
@@ -21,6 +21,9 @@ class Batcher(Generic[Item, Result]):
     that item's caller alone, and an exception that `flush` raises goes to all callers of the batch.
     At most `max_in_flight` flushes run at once, each with at most `max_items` items. A caller that
     is cancelled gives up its answer; its item is flushed all the same.
+
+    `linger_seconds`: for calls that nobody is in a hurry for, how long a batch that is not full
+    waits for more.
     """
 
     def __init__(
@@ -29,22 +32,25 @@ class Batcher(Generic[Item, Result]):
         *,
         max_items: int,
         max_in_flight: int = 1,
+        linger_seconds: float = 0.0,
     ) -> None:
         self._flush = flush
         self._max_items = max_items
         self._max_in_flight = max_in_flight
         self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
         self._flushing: set[asyncio.Task[None]] = set()
-        self._scheduled = False
+        self._linger_seconds = linger_seconds
+        self._scheduled: asyncio.Handle | None = None
 
     async def __call__(self, item: Item) -> Result:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Result] = loop.create_future()
         self._waiting.append((item, future))
-        if not self._scheduled and len(self._flushing) < self._max_in_flight:
-            # One turn of the loop later, so that calls made in the same turn leave together.
-            self._scheduled = True
-            loop.call_soon(self._start)
+        if len(self._flushing) < self._max_in_flight:
+            if self._linger_seconds > 0 and len(self._waiting) >= self._max_items:
+                self._start()
+            else:
+                self._schedule(loop)
         return await future
 
     @property
@@ -55,13 +61,22 @@ class Batcher(Generic[Item, Result]):
     async def drain(self) -> None:
         """Return once everything handed in so far has been flushed."""
         while self._waiting or self._flushing:
-            if self._flushing:
-                await asyncio.wait(self._flushing)
-            else:
-                await asyncio.sleep(0)
+            self._start()
+            await asyncio.wait(self._flushing)
+
+    def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._scheduled is not None:
+            return
+        if self._linger_seconds > 0:
+            self._scheduled = loop.call_later(self._linger_seconds, self._start)
+        else:
+            # One turn of the loop later, so that calls made in the same turn leave together.
+            self._scheduled = loop.call_soon(self._start)
 
     def _start(self) -> None:
-        self._scheduled = False
+        if self._scheduled is not None:
+            self._scheduled.cancel()
+            self._scheduled = None
         while self._waiting and len(self._flushing) < self._max_in_flight:
             size = min(self._max_items, len(self._waiting))
             batch = [self._waiting.popleft() for _ in range(size)]
@@ -71,7 +86,12 @@ class Batcher(Generic[Item, Result]):
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._flushing.discard(task)
-        self._start()
+        if not self._waiting:
+            return
+        if self._linger_seconds > 0 and len(self._waiting) < self._max_items:
+            self._schedule(asyncio.get_running_loop())
+        else:
+            self._start()
 
     async def _run(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:
         try:

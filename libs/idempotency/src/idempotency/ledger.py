@@ -23,6 +23,9 @@ from typing import Any
 from batching import Batcher
 from idempotency.records import MAX_BATCH_ITEMS, epoch_milliseconds, insert_all
 
+# Marks are in no hurry, and a full call carries 25 of them.
+MARK_LINGER_SECONDS = 0.1
+
 log = logging.getLogger(__name__)
 
 
@@ -68,20 +71,27 @@ class Ledger:
             self._claim_all, max_items=MAX_BATCH_ITEMS, max_in_flight=2
         )
         self._marks: Batcher[str, None] = Batcher(
-            self._finish_all, max_items=MAX_BATCH_ITEMS, max_in_flight=2
+            self._finish_all,
+            max_items=MAX_BATCH_ITEMS,
+            linger_seconds=MARK_LINGER_SECONDS,
         )
+        self._marking: set[asyncio.Task[None]] = set()
 
     async def claim(self, key: str) -> Claim:
         """Take the key, or learn that it is done or that somebody else is at work on it."""
         return await self._claims(key)
 
-    async def finish(self, key: str) -> None:
-        """Remember that the key's work is committed.
+    def finish(self, key: str) -> None:
+        """Remember soon that the key's work is committed; `drain` waits for it.
 
         Unconditional on purpose: it is called after the effect has committed, so it is true whoever
-        writes it, and a late owner can only repeat it.
+        writes it, and a late owner can only repeat it. A mark that is lost costs a repeated
+        attempt, which the inbox recognises.
         """
-        await self._marks(key)
+        task = asyncio.get_running_loop().create_task(self._marks(key))
+        self._marking.add(task)
+        task.add_done_callback(self._marking.discard)
+        task.add_done_callback(_log_lost_mark)
 
     async def release(self, key: str) -> None:
         """Give the key up after a failure, so that a retry need not wait for the lease."""
@@ -144,8 +154,10 @@ class Ledger:
         return True
 
     async def drain(self) -> None:
-        """Return once every mark handed in is written."""
-        await self._marks.drain()
+        """Return once every mark handed in is written, or has failed."""
+        while self._marking:
+            await self._marks.drain()
+            await asyncio.wait(self._marking)
 
     def _key(self, key: str) -> str:
         return f"{self._scope}#{key}"
@@ -221,6 +233,11 @@ class Ledger:
             if requests:
                 await asyncio.sleep(0.05)
         return [None] * len(keys)
+
+
+def _log_lost_mark(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        log.warning("a mark in the ledger was lost; the inbox will decide: %s", task.exception())
 
 
 def _log_lost_lease(task: asyncio.Task[bool]) -> None:

@@ -36,6 +36,8 @@ tracer = trace.get_tracer(__name__)
 
 # SQS hands out, deletes and changes at most ten messages a call (SQS quotas).
 MAX_RECEIVE = 10
+# Deleting is in no hurry beside the visibility of seconds, and full calls are fewer calls.
+DELETE_LINGER_SECONDS = 0.05
 # The first retry comes after about a second, the last ones after a minute.
 BACKOFF_LIMIT_SECONDS = 60.0
 # SQS lets a message be invisible for 12 hours in all from its receipt (SQS quotas).
@@ -96,7 +98,10 @@ class Consumer:
         self._stopping = asyncio.Event()
         self._resume_at = 0.0
         self._deletes: Batcher[Record, None] = Batcher(
-            self._delete_all, max_items=MAX_RECEIVE, max_in_flight=2
+            self._delete_all,
+            max_items=MAX_RECEIVE,
+            max_in_flight=2,
+            linger_seconds=DELETE_LINGER_SECONDS,
         )
 
     async def run(self) -> None:

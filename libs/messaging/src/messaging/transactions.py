@@ -143,7 +143,7 @@ class Transactions(Generic[W]):
             with contextlib.suppress(Exception):
                 await self._ledger.release(key)
             raise
-        await self._ledger.finish(key)
+        self._ledger.finish(key)
         return fresh
 
     async def _run(self, attempts: list[Attempt[W]]) -> Sequence[bool | BaseException]:
