@@ -42,6 +42,7 @@ _REFUSED = problem_responses(
     _413="The body is larger than the service takes.",
     _415="The body is not application/json.",
     _422="The request breaks its contract; `errors` says where.",
+    _503="Others are listing the same books right now.",
 )
 
 
