@@ -7,7 +7,7 @@ give them; nothing in them knows that the stack is local.
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stack import (
@@ -27,6 +27,7 @@ from stack.supervisor import LineSink
 
 SERVICES = ("order", "catalog", "payment")
 HOST = "127.0.0.1"
+REGION = "us-east-1"
 # Not secrets: they open nothing but this stack, which listens on this machine only.
 STRIPE_API_KEY = "sk_test_local"
 WEBHOOK_SECRET = "whsec_local"  # noqa: S105
@@ -97,8 +98,8 @@ def local_stack(
     urls = {name: f"http://{HOST}:{ports[name]}" for name in (*SERVICES, "stripe")}
     shared = {
         "AWS_ENDPOINT_URL": emulator.url,
-        "AWS_REGION": "us-east-1",
-        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
         "LOG_FORMAT": environment.get("LOG_FORMAT", "console"),
@@ -126,14 +127,15 @@ def local_stack(
     processes = [
         postgres.process(),
         valkey.process(),
-        emulator.process(),
+        # The emulator forgets everything when it is killed, so each start applies the topology.
+        replace(emulator.process(), provision=lambda: _apply_topology(emulator.url)),
         _simulator(data_dir, ports["stripe"], urls["payment"]),
         Process(
             name="prepare",
             argv=(sys.executable, "-m", "bookstore.prepare"),
-            env={**shared, **databases},
+            env=databases,
             readiness=Completed(),
-            depends_on=(postgres.name, emulator.name),
+            depends_on=(postgres.name,),
             restart=NEVER,
         ),
     ]
@@ -152,7 +154,7 @@ def local_stack(
                         "HTTP_PORT": str(port),
                     },
                     readiness=HttpReady(f"http://{HOST}:{port}/health/ready"),
-                    depends_on=("prepare", valkey.name, "stripe"),
+                    depends_on=("prepare", valkey.name, emulator.name, "stripe"),
                     color=_COLORS[name] if role == "web" else f"bright_{_COLORS[name]}",
                     port=port,
                 )
@@ -160,6 +162,17 @@ def local_stack(
     workers = {f"{name}-worker": f"http://{HOST}:{ports[f'{name}-worker']}" for name in SERVICES}
     endpoints = {**urls, **workers, "aws": emulator.url, "redis": valkey.url, **databases}
     return LocalStack(data_dir, processes, endpoints)
+
+
+async def _apply_topology(endpoint_url: str) -> None:
+    from aiobotocore.session import AioSession
+
+    from contracts import load_topology
+    from messaging.topology import apply
+
+    session = AioSession()
+    session.set_credentials("test", "test")
+    await apply(load_topology(), session, endpoint_url=endpoint_url, region=REGION)
 
 
 def _choose_ports(environment: Mapping[str, str], *, pick: bool) -> dict[str, int]:
