@@ -67,9 +67,7 @@ class Ledger:
         self._owner = str(uuid.uuid4())
         self._lease_ms = int(lease_seconds * 1000)
         self._keep_seconds = keep_seconds
-        self._claims: Batcher[str, Claim] = Batcher(
-            self._claim_all, max_items=MAX_BATCH_ITEMS, max_in_flight=2
-        )
+        self._claims: Batcher[str, Claim] = Batcher(self._claim_all, max_items=MAX_BATCH_ITEMS)
         self._marks: Batcher[str, None] = Batcher(
             self._finish_all,
             max_items=MAX_BATCH_ITEMS,

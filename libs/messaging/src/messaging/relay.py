@@ -1,9 +1,10 @@
 """The relay: publishes committed outbox rows to the bus.
 
 Guarantee: every committed row is published at least once, and marked only after the bus has taken
-it. Rows that this process has just committed go out from memory at once; a slow sweep picks up what
-a crash, a lost commit reply or a refused entry left behind. Several relays may run: the sweep skips
-locked rows, and a message published twice is stopped by the receiver's inbox.
+it. Rows that this process has just committed go out from memory at once, and are marked a little
+later, many at a time; a slow sweep picks up what a crash, a lost commit reply or a refused entry
+left behind. Several relays may run: the sweep skips locked rows, and a message published twice is
+stopped by the receiver's inbox.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from sqlalchemy import bindparam, case, func, or_, select, update
 from sqlalchemy.dialects.postgresql import ARRAY, UUID
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from batching import Batcher
 from messaging import metrics
 from messaging.envelope import MAX_ENTRY_BYTES, Envelope
 from messaging.outbox import interruptible_sleep
@@ -29,6 +31,9 @@ log = logging.getLogger(__name__)
 MAX_ENTRIES = 10
 # Above this many rows in memory the sweep takes over, so that a bus outage costs no memory.
 MAX_FRESH_ROWS = 5_000
+# Well below the grace after which the sweep takes a row for left behind.
+MARK_LINGER_SECONDS = 0.05
+MAX_MARKS = 50
 MAX_ATTEMPTS = 20
 _TRANSIENT = frozenset({"InternalFailure", "InternalException", "ThrottlingException"})
 
@@ -49,7 +54,7 @@ class Relay:
         bus: str,
         sweep_seconds: float = 1.0,
         grace_seconds: float = 3.0,
-        concurrency: int = 2,
+        concurrency: int = 1,
     ) -> None:
         self._engine = engine
         self._table = tables.outbox
@@ -59,6 +64,10 @@ class Relay:
         self._grace = timedelta(seconds=grace_seconds)
         self._concurrency = concurrency
         self._fresh: deque[tuple[str, Envelope]] = deque()
+        self._marks: Batcher[list[str], None] = Batcher(
+            self._mark_all, max_items=MAX_MARKS, linger_seconds=MARK_LINGER_SECONDS
+        )
+        self._marking: set[asyncio.Task[None]] = set()
         self._awake = asyncio.Event()
         self._stopping = asyncio.Event()
         ids = bindparam("ids", type_=ARRAY(UUID(as_uuid=False)))
@@ -79,6 +88,9 @@ class Relay:
         """Publish until `stop`; what is in memory by then still goes out."""
         publishers = [self._publish_fresh() for _ in range(self._concurrency)]
         await asyncio.gather(self._sweep_forever(), *publishers)
+        await self._marks.drain()
+        if self._marking:
+            await asyncio.wait(self._marking)
 
     def stop(self) -> None:
         """Let `run` return once the rows in memory are out."""
@@ -97,14 +109,24 @@ class Relay:
             try:
                 taken, _ = await self._put([(m.id, m.source, m.type, d) for d, m in rows])
                 if taken:
-                    async with self._engine.begin() as connection:
-                        await connection.execute(self._mark, {"ids": taken})
+                    self._mark_soon(taken)
             except Exception:
                 # Nothing is lost: the rows are in the table, and the sweep goes on from there.
                 log.warning("the relay could not publish; the sweep will", exc_info=True)
                 if self._stopping.is_set():
                     return
                 await interruptible_sleep(random.uniform(0.2, 1.0), self._stopping)
+
+    def _mark_soon(self, ids: list[str]) -> None:
+        task = asyncio.get_running_loop().create_task(self._marks(ids))
+        self._marking.add(task)
+        task.add_done_callback(self._marking.discard)
+        task.add_done_callback(_log_lost_marks)
+
+    async def _mark_all(self, lots: list[list[str]]) -> list[None]:
+        async with self._engine.begin() as connection:
+            await connection.execute(self._mark, {"ids": [i for lot in lots for i in lot]})
+        return [None] * len(lots)
 
     async def _sweep_forever(self) -> None:
         while not self._stopping.is_set():
@@ -187,6 +209,11 @@ class Relay:
                     log.warning("the bus refused %s %s: %s", message_type, message_id, entry)
                     refused.append((message_id, code))
         return taken, refused
+
+
+def _log_lost_marks(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        log.warning("published rows were not marked and will go out again: %s", task.exception())
 
 
 def _chunks(
