@@ -140,3 +140,45 @@ async def test_same_new_books_listed_at_once_are_created_once(
     assert outcomes.count("unchanged") == 200
     assert (await stock())["received"] == 1000
     assert len(await sent("BookListed")) == 100
+
+
+async def test_isbn_claimed_by_two_books_at_once_goes_to_one(client: httpx.AsyncClient) -> None:
+    def claim(book_id: str, isbn: str | None) -> dict[str, Any]:
+        book = {
+            "book_id": book_id,
+            "title": "Emma",
+            "authors": ["Jane Austen"],
+            "subjects": [],
+            "language": "en",
+            "price": {"amount_minor": 100, "currency": "EUR"},
+        }
+        return {**book, "isbn": isbn} if isbn is not None else book
+
+    isbns = ["9780141439518", "9780306406157", "9791090636071", "9780141439587"]
+    for isbn in isbns:
+        listed, new = str(uuid.uuid4()), str(uuid.uuid4())
+        await client.put(f"/books/{listed}", json=claim(listed, None))
+        answers = await asyncio.gather(
+            *(client.put(f"/books/{book}", json=claim(book, isbn)) for book in (listed, new))
+        )
+        codes = sorted(answer.status_code for answer in answers)
+        assert codes in ([200, 409], [201, 409])
+
+
+async def test_revisions_at_once_are_published_one_by_one(
+    client: httpx.AsyncClient, list_book: ListBook, sent: Sent
+) -> None:
+    book = await list_book(10)
+    url = f"/books/{book['book_id']}"
+    changes = {name: book[name] for name in ("title", "authors", "subjects", "language")}
+    prices = range(100, 112)
+    await asyncio.gather(
+        *(
+            client.put(url, json={**changes, "price": {"amount_minor": p, "currency": "EUR"}})
+            for p in prices
+        )
+    )
+    revisions = await sent("BookRevised")
+    assert [revision["version"] for revision in revisions] == list(range(2, 14))
+    assert {r["book"]["price"]["amount_minor"] for r in revisions} == set(prices)
+    assert (await client.get(url)).json()["price"] == revisions[-1]["book"]["price"]

@@ -1,9 +1,12 @@
 """The rules of stock and reservations, without any server."""
 
 from collections.abc import Callable
+from copy import deepcopy
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from catalog_service import domain
 from catalog_service.domain import Level, Line, Reservation, Status, Stock, StockRefused
@@ -136,6 +139,46 @@ def test_every_state_and_message_is_in_the_table() -> None:
     assert {(before, message) for before, message, _, _ in TRANSITIONS} == {
         (status, message) for status in Status for message in MESSAGES
     }
+
+
+STEPS = st.tuples(
+    st.sampled_from(["reserve", "release", "sell", "restock", "expire"]),
+    st.sampled_from(["order 1", "order 2", "order 3"]),
+    st.dictionaries(st.sampled_from([EMMA, WALDEN]), st.integers(1, 4), min_size=1),
+)
+
+
+@given(st.lists(STEPS, max_size=30))
+def test_no_order_of_messages_loses_or_invents_a_copy(
+    steps: list[tuple[str, str, dict[str, int]]],
+) -> None:
+    stocks = (copies(EMMA, 6), copies(WALDEN, 3))
+    orders: dict[str, Reservation] = {}
+    for message, order, wanted in steps:
+        before = deepcopy((stocks, orders))
+        try:
+            shelf = Shelf(*stocks)
+            known = orders.get(order)
+            if message == "reserve":
+                lines = [line(book, quantity) for book, quantity in wanted.items()]
+                orders[order] = known or domain.reserve(order, lines, shelf, lambda: NOON)
+            elif message == "release" and known is None:
+                orders[order] = domain.tombstone(order)
+            elif message == "expire" and known is not None and known.status is Status.HELD:
+                domain.expire(known, shelf)
+            elif message == "sell" and known is not None:
+                domain.sell(known, wanted, shelf)
+            elif message in MESSAGES and known is not None:
+                MESSAGES[message](known, shelf)
+        except StockRefused:
+            stocks, orders = before  # As the transaction is rolled back.
+        for stock in stocks:
+            held, sold = (
+                sum(o.copies.get(stock.book_id, 0) for o in orders.values() if o.status is status)
+                for status in (Status.HELD, Status.SOLD)
+            )
+            assert counts(stock) == (stock.received - held - sold, held, sold)
+            assert stock.on_hand >= 0
 
 
 def test_confirmed_order_whose_stock_went_elsewhere_is_refused_loudly() -> None:

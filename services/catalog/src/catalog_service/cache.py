@@ -28,8 +28,11 @@ MAX_CONNECTIONS = 32
 class BookCache:
     """JSON documents of books by id. Without a URL it keeps nothing."""
 
-    def __init__(self, url: str | None, *, ttl_seconds: int) -> None:
+    def __init__(
+        self, url: str | None, *, ttl_seconds: int, pause_seconds: float = PAUSE_SECONDS
+    ) -> None:
         self._ttl_seconds = ttl_seconds
+        self._pause_seconds = pause_seconds
         self._redis: Redis | None = None
         self._resume_at = 0.0
         if url is not None:
@@ -69,7 +72,7 @@ class BookCache:
         try:
             return await call(self._redis)
         except (RedisError, OSError, TimeoutError) as error:
-            self._resume_at = time.monotonic() + PAUSE_SECONDS
+            self._resume_at = time.monotonic() + self._pause_seconds
             log.warning("Redis does not answer; books are read from the database: %s", error)
             return None
 
