@@ -1,0 +1,41 @@
+"""Where a bookstore answers.
+
+Guarantee: ORDER_URL, CATALOG_URL, PAYMENT_URL and STRIPE_URL win over a running stack's own file,
+each by itself, so that one suite serves the local stack and compose.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bookstore.addresses import service_url
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """Base URLs without a slash at their end; `stripe` is the simulator."""
+
+    order: str
+    catalog: str
+    payment: str
+    stripe: str
+
+    @classmethod
+    def found(cls, environment: Mapping[str, str] = os.environ) -> "Endpoints":
+        """By the environment, else of the running stack, else the default ports."""
+        return cls(
+            **{
+                name: service_url(name, environment=environment)
+                for name in ("order", "catalog", "payment", "stripe")
+            }
+        )
+
+    @classmethod
+    def of(cls, urls: Mapping[str, str]) -> "Endpoints":
+        """From a stack's `endpoints`; other names in there are left alone."""
+        return cls(**{name: urls[name] for name in ("order", "catalog", "payment", "stripe")})
+
+    @property
+    def services(self) -> Mapping[str, str]:
+        """The services' URLs by name, without the gateway."""
+        return {"order": self.order, "catalog": self.catalog, "payment": self.payment}
