@@ -1,0 +1,169 @@
+"""The `bookstore` command: a table of contents.
+
+Guarantee: nothing is imported but what the chosen command needs, so `bookstore --help` is instant.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Run, try and measure the bookstore on this machine.",
+)
+catalog = typer.Typer(no_args_is_help=True, help="Fill the catalog.")
+app.add_typer(catalog, name="catalog")
+
+Url = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        envvar="CATALOG_URL",
+        help="The catalog's address.  [default: the running stack's, else http://127.0.0.1:8002]",
+    ),
+]
+
+
+@catalog.command("import")
+def import_file(
+    file: Annotated[Path, typer.Argument(help="CSV (, ; or tab) or JSON Lines, in UTF-8.")],
+    url: Url = None,
+    map_: Annotated[
+        list[str] | None,
+        typer.Option("--map", metavar="FIELD=COLUMN", help="Take FIELD from COLUMN; repeatable."),
+    ] = None,
+    format_: Annotated[
+        Literal["csv", "jsonl"] | None,
+        typer.Option("--format", help="If the file's name does not tell."),
+    ] = None,
+    currency: Annotated[
+        str, typer.Option(help="Currency of prices that do not name theirs.")
+    ] = "EUR",
+    require_price: Annotated[
+        bool, typer.Option("--require-price", help="Refuse rows without a price; invent no stock.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Read and check the file, send nothing.")
+    ] = False,
+    errors: Annotated[
+        Path | None, typer.Option("--errors", help="Write faulty rows here, as JSON Lines.")
+    ] = None,
+) -> None:
+    """Import a file of books. Safe to run again: what is there already stays as it is.
+
+    Columns are found by their names: title (original_title), authors (author), isbn13 (isbn),
+    language (lang, language_code), year (publication_year, original_publication_year), subjects
+    (genres, tags), price (amount) as in 12.99, price_minor in cents, currency, stock (quantity),
+    source_id (book_id, id). Only title and authors are required; several authors or subjects are
+    divided by ; or ,. A row without a price or stock gets a made-up one, the same on each run. Of
+    two rows that are the same book the first counts.
+
+    Exits with 0 if every row is in the catalog, 1 if some are not, 2 if the file cannot be used
+    or the catalog does not answer.
+    """
+    from bookstore.catalog_import.command import run_import
+
+    run_import(
+        file,
+        url,
+        overrides=map_ or [],
+        format_=format_,
+        currency=currency,
+        require_price=require_price,
+        dry_run=dry_run,
+        errors_file=errors,
+    )
+
+
+@catalog.command("seed")
+def seed(url: Url = None) -> None:
+    """Import the starting catalogue: a few hundred classics in the public domain."""
+    from bookstore.catalog_import.command import run_import
+    from bookstore.data import CLASSICS
+
+    run_import(CLASSICS, url)
+
+
+@app.command("up")
+def up() -> None:
+    """Start the local stack in this terminal; Ctrl-C stops all of it."""
+    from bookstore import stack_commands
+
+    stack_commands.up()
+
+
+@app.command("down")
+def down() -> None:
+    """Stop a stack that runs in another terminal."""
+    from bookstore import stack_commands
+
+    stack_commands.down()
+
+
+@app.command("status")
+def status() -> None:
+    """Show what runs, on which ports."""
+    from bookstore import stack_commands
+
+    stack_commands.status()
+
+
+@app.command("restart")
+def restart(name: str) -> None:
+    """Restart one process of the running stack, such as payment-worker."""
+    from bookstore import stack_commands
+
+    stack_commands.restart(name)
+
+
+@app.command("kill")
+def kill(name: str, signal: str = "SIGKILL") -> None:
+    """Kill one process of the running stack, to see what follows."""
+    from bookstore import stack_commands
+
+    stack_commands.kill(name, signal)
+
+
+@app.command("logs")
+def logs(
+    name: Annotated[str | None, typer.Argument(help="One process only.")] = None,
+    follow: bool = True,
+) -> None:
+    """Show the logs of the running stack, of all processes or of one."""
+    from bookstore import stack_commands
+
+    stack_commands.logs(name, follow)
+
+
+@app.command("clean")
+def clean() -> None:
+    """Remove the stack's data."""
+    from bookstore import stack_commands
+
+    stack_commands.clean()
+
+
+@app.command("bench")
+def bench(
+    orders: Annotated[int, typer.Option(min=1, help="Orders of the closed loop.")] = 2000,
+    clients: Annotated[int, typer.Option(min=1, max=1000, help="Clients at once.")] = 96,
+    rate: Annotated[float, typer.Option(min=0.1, help="Orders a second, open loop.")] = 100,
+    seconds: Annotated[float, typer.Option(min=1, help="Length of the open loop.")] = 15,
+    json: Annotated[Path | None, typer.Option(help="Write all figures here.")] = None,
+    seed: Annotated[int, typer.Option(help="Which books and orders.")] = 1,
+    idempotency_keys: Annotated[
+        bool,
+        typer.Option(
+            "--idempotency-keys/--no-idempotency-keys",
+            help="Send an Idempotency-Key with each order, and measure without them besides.",
+        ),
+    ] = True,
+) -> None:
+    """Measure a fresh stack: orders/s, latencies, CPU and calls an order, memory, start."""
+    from bookstore.bench.commands import run_bench
+    from bookstore.bench.scenario import Options
+
+    run_bench(Options(orders, clients, rate, seconds, seed, idempotency_keys), json)
