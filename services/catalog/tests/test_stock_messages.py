@@ -254,3 +254,7 @@ async def test_batch_of_ten_takes_six_statements_and_one_commit(
     assert len(commits) == 1
     # Inbox, lock reservations, lock books, insert reservations, update stock, outbox.
     assert len(statements) == 6, "\n".join(statements)
+    # The planner happens to read few rows in order anyway, so a deadlock would not show it.
+    locks = [text for text in statements if "FOR UPDATE" in text]
+    assert "ORDER BY reservations.order_id" in locks[0]
+    assert "ORDER BY books.book_id" in locks[1]
