@@ -148,9 +148,20 @@ def test_of_two_rows_that_are_the_same_book_the_first_counts(written: Written) -
 def test_rows_alike_that_the_file_numbers_apart_are_two_books(written: Written) -> None:
     path = written("b.csv", "id,title,author\n1,Emma,Austen\n2,Emma,Austen\n2,Emma,Austen\n")
     first, second = (books_of(path) for _ in range(2))
-    assert "book_id" not in first.books[0].body
-    assert first.books[1].body["book_id"] == second.books[1].body["book_id"]
+    ids = [book.body["book_id"] for book in first.books]
+    assert ids == [book.body["book_id"] for book in second.books]
+    assert len(set(ids)) == 2
     assert [error.line for error in first.errors] == [4]
+
+
+def test_files_that_number_different_books_alike_do_not_overwrite_each_other(
+    written: Written,
+) -> None:
+    ours, theirs = (
+        books_of(written(f"{title}.csv", f"id,title,author\n1,{title},Austen\n"))
+        for title in ("Emma", "Persuasion")
+    )
+    assert ours.books[0].body["book_id"] != theirs.books[0].body["book_id"]
 
 
 def test_a_uuid_is_kept_as_the_book_id(written: Written) -> None:

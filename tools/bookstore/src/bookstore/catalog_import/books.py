@@ -4,9 +4,10 @@ Guarantee: the same file gives the same books, so importing it again changes not
 up as a book or as a RowError, and no two books of one file are the same book.
 
 What makes two rows the same book: the `source_id` if it is a UUID, else the ISBN, else title,
-authors and year. The catalog derives a book's id from the latter two in the same way, so a book
-keeps its identity whichever file it came from. Two rows alike in title, authors and year are still
-two books where the file numbers them differently; the later one then gets an id of its own.
+authors and year, together with the `source_id` where the file has one. Numbers alone would not do,
+since two files number different books alike; nor would the title, since a file may hold two
+editions of one work in the same year. Without a `source_id` the catalog derives the book's id from
+the ISBN, or from title, authors and year, in the same way.
 """
 
 import hashlib
@@ -32,19 +33,11 @@ _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:bookstore:catalog-import")
 
 @dataclass(frozen=True, slots=True)
 class Book:
+    """A row to send; `identity` is what makes it the same book as another row."""
+
     line: int
     body: BookInput
-    source_id: str
-
-    @property
-    def identity(self) -> tuple[str, ...]:
-        """What makes two rows the same book; case and compatibility forms make no difference."""
-        if "book_id" in self.body:
-            return ("book_id", self.body["book_id"])
-        if "isbn" in self.body:
-            return ("isbn", self.body["isbn"])
-        words = [self.body["title"], *self.body["authors"], str(self.body.get("year", ""))]
-        return ("work", *(unicodedata.normalize("NFKC", word).casefold() for word in words))
+    identity: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -67,7 +60,7 @@ class Defaults:
 def collect_books(rows: Iterable[Row | RowError], columns: Columns, defaults: Defaults) -> Books:
     """Of rows that are the same book the first is taken; the later are errors ('duplicate')."""
     collected = Books()
-    first_lines: dict[tuple[str, ...], tuple[int, str]] = {}
+    first_lines: dict[tuple[str, ...], int] = {}
     for row in rows:
         if isinstance(row, RowError):
             collected.errors.append(row)
@@ -78,15 +71,12 @@ def collect_books(rows: Iterable[Row | RowError], columns: Columns, defaults: De
         except BadValueError as error:
             collected.errors.append(RowError(row.line, str(error)))
             continue
-        first = first_lines.get(book.identity)
-        if first and _numbered_apart(book, first[1]):
-            book = _with_own_id(book)
-            first = first_lines.get(book.identity)
-        if first:
-            why = f"duplicate: {_shared(book)} as line {first[0]}; skipped, the first one counts"
+        if book.identity in first_lines:
+            first = first_lines[book.identity]
+            why = f"duplicate: {_shared(book)} as line {first}; skipped, the first one counts"
             collected.errors.append(RowError(row.line, why, "duplicate"))
             continue
-        first_lines[book.identity] = (row.line, book.source_id)
+        first_lines[book.identity] = row.line
         collected.books.append(book)
         collected.notes.update(kind for kind, _ in remarks)
         collected.errors += [RowError(row.line, why, "warning") for _, why in remarks if why]
@@ -104,8 +94,6 @@ def _book(row: Row, columns: Columns, defaults: Defaults, remarks: list[Remark])
         "subjects": values.subjects(cell("subjects")),
     }
     source_id = values.text(cell("source_id"), "source_id")
-    if (book_id := _as_uuid(source_id)) is not None:
-        body["book_id"] = book_id
     if (isbn := _isbn(row, columns, remarks)) is not None:
         body["isbn"] = isbn
     body["language"] = _language(cell("language"), remarks)
@@ -113,7 +101,8 @@ def _book(row: Row, columns: Columns, defaults: Defaults, remarks: list[Remark])
         body["year"] = year
     price = _price(cell("price"), cell("price_minor"), cell("currency"), defaults)
     stock = values.stock(cell("stock"))
-    draw = _draw(Book(row.line, body, source_id).identity)
+    identity = _identity(body, source_id)
+    draw = _draw(identity)
     if price is None and defaults.require_price:
         raise BadValueError("has no price")
     if price is None:
@@ -123,7 +112,22 @@ def _book(row: Row, columns: Columns, defaults: Defaults, remarks: list[Remark])
     body["price"] = {"amount_minor": price[0], "currency": price[1]}
     if stock is not None:
         body["initial_stock"] = stock
-    return Book(row.line, body, source_id)
+    if identity[0] == "book_id":
+        body["book_id"] = identity[1]
+    elif identity[0] == "numbered work":
+        body["book_id"] = str(uuid.uuid5(_NAMESPACE, "\n".join(identity[1:])))
+    return Book(row.line, body, identity)
+
+
+def _identity(body: BookInput, source_id: str) -> tuple[str, ...]:
+    """What makes two rows the same book; case and compatibility forms make no difference."""
+    if (book_id := _as_uuid(source_id)) is not None:
+        return ("book_id", book_id)
+    if "isbn" in body:
+        return ("isbn", body["isbn"])
+    words = [body["title"], *body["authors"], str(body.get("year", ""))]
+    folded = [unicodedata.normalize("NFKC", word).casefold() for word in words]
+    return ("numbered work", *folded, source_id) if source_id else ("work", *folded)
 
 
 def _isbn(row: Row, columns: Columns, remarks: list[Remark]) -> str | None:
@@ -162,25 +166,14 @@ def _draw(identity: tuple[str, ...]) -> int:
     return int.from_bytes(hashlib.sha256("\n".join(identity).encode()).digest()[:8], "big")
 
 
-def _numbered_apart(book: Book, other_source_id: str) -> bool:
-    return (
-        book.identity[0] == "work"
-        and bool(book.source_id and other_source_id)
-        and book.source_id != other_source_id
-    )
-
-
-def _with_own_id(book: Book) -> Book:
-    name = "\n".join((*book.identity, book.source_id))
-    body = {**book.body, "book_id": str(uuid.uuid5(_NAMESPACE, name))}
-    return Book(book.line, body, book.source_id)
-
-
 def _shared(book: Book) -> str:
-    kind = book.identity[0]
-    if kind == "work":
-        return "same title, authors and year"
-    return f"same {kind} {book.identity[1]}"
+    match book.identity[0]:
+        case "work":
+            return "same title, authors and year"
+        case "numbered work":
+            return "same title, authors, year and source_id"
+        case kind:
+            return f"same {kind} {book.identity[1]}"
 
 
 def _as_uuid(source_id: str) -> str | None:
