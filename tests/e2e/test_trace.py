@@ -1,0 +1,55 @@
+"""One order's trace is one connected tree, from the HTTP request to the last consumer."""
+
+import asyncio
+import json
+from typing import Any
+
+CONSUMERS = {
+    "process ReserveStock",
+    "process StockReserved",
+    "process AuthorizePayment",
+    "process PaymentAuthorized",
+    "process CapturePayment",
+    "process PaymentCaptured",
+    "process OrderConfirmed",
+}
+
+
+async def spans_of_trace(platform: Any, order_id: str) -> list[dict[str, Any]]:
+    """All spans of the trace in which this order's messages were handled."""
+    spans = [
+        json.loads(line)
+        for line in platform.trace_file.read_text().splitlines()
+        if line.startswith("{")
+    ]
+    conversation = "messaging.message.conversation_id"
+    traces = {
+        s["context"]["trace_id"] for s in spans if s["attributes"].get(conversation) == order_id
+    }
+    assert len(traces) <= 1, "an order's messages are spread over several traces"
+    return [s for s in spans if s["context"]["trace_id"] in traces]
+
+
+async def test_trace_of_an_order_is_one_connected_tree(platform: Any) -> None:
+    book = await platform.list_book("Traced", stock=10)
+    placed = await platform.order(book, wait=30)
+    assert placed.status_code == 201
+    order_id = placed.json()["order_id"]
+    async with asyncio.timeout(20):
+        while True:
+            spans = await spans_of_trace(platform, order_id)
+            names = {span["name"] for span in spans}
+            # The request's own span is exported when its answer has left.
+            if names >= CONSUMERS and any(span["kind"] == "SpanKind.SERVER" for span in spans):
+                break
+            await asyncio.sleep(0.1)
+    ids = {span["context"]["span_id"] for span in spans}
+    roots = [span for span in spans if span["parent_id"] is None]
+    assert [root["name"] for root in roots] == ["POST /orders"]
+    orphans = [span["name"] for span in spans if span["parent_id"] and span["parent_id"] not in ids]
+    assert orphans == []
+    services = {span["resource"]["attributes"]["service.name"] for span in spans}
+    assert services >= {"order-web", "order-worker", "catalog-worker", "payment-worker"}
+    # What the handlers asked of the database is in it, not only the messages.
+    systems = {span["attributes"].get("db.system") for span in spans}
+    assert "postgresql" in systems
