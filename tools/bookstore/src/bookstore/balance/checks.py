@@ -194,7 +194,7 @@ def _stock(evidence: Evidence) -> list[Check]:
     look = "GET /ops/stock of the catalog"
     return [
         _equal(
-            "I2", "copies on hand, reserved and sold = received", there, stock["received"], look
+            "I2", "on hand + reserved + sold = received", there, stock["received"], look
         ),
         _equal("I2", "books whose own stock does not add up", stock["unbalanced"], 0, look),
         _equal("I2", "copies reserved though no order is under way", stock["reserved"], 0, look),

@@ -1,0 +1,154 @@
+"""`bookstore demo`: real orders through the whole platform, faults included, then the accounts.
+
+Guarantee: exit code 0 means that every order came to its expected end and every invariant holds,
+1 that something did not (the last line says what to look at), 2 that the demo could not run, 130
+that it was interrupted; in each case no process of the demo is left.
+"""
+
+import asyncio
+import contextlib
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bookstore.balance import UnreachableError, balance_sheet
+from bookstore.catalog_import.errors import CatalogImportError
+from bookstore.catalog_import.importer import import_books
+from bookstore.data import CLASSICS
+from bookstore.demo.outcomes import Result, rows_of
+from bookstore.demo.plan import TooFewBooksError, make_plan
+from bookstore.demo.play import Player, Progress
+from bookstore.demo.report import balance_table, first_failure, outcomes_table, timeline_table
+from bookstore.demo.screen import SECONDS_BETWEEN_LINES, Screen, flush, plain_line
+from bookstore.demo.session import Session, open_stack
+from bookstore.demo.shop import Shop, ShopError
+from bookstore.local_stack import data_folder
+from stack import StackError
+
+REST_SECONDS = 60.0
+INTERRUPTED = 130
+
+
+def demo(
+    seed: Annotated[
+        int | None, typer.Option(help="Repeat a run's choices.  [default: another each time]")
+    ] = None,
+) -> None:
+    """Place real orders through the whole platform, then show the balance sheet."""
+    chosen = random.SystemRandom().randrange(100_000) if seed is None else seed
+    screen = Screen()
+    try:
+        code = asyncio.run(_interruptible(chosen, data_folder(), screen))
+    except (StackError, ShopError, CatalogImportError, UnreachableError) as error:
+        flush()
+        print(f"bookstore: {error}", file=sys.stderr)
+        raise typer.Exit(2) from None
+    except TooFewBooksError:
+        flush()
+        print(
+            "bookstore: too few copies are left in this catalog for another demo: start afresh "
+            "with `make clean`",
+            file=sys.stderr,
+        )
+        raise typer.Exit(2) from None
+    raise typer.Exit(code)
+
+
+async def _interruptible(seed: int, data_dir: Path, screen: Screen) -> int:
+    """Run; the first Ctrl-C ends it in order, the second kills what is still stopping."""
+    sessions: list[Session] = []
+    running = asyncio.create_task(_run(seed, data_dir, screen, sessions))
+    interrupted = False
+
+    def on_signal() -> None:
+        nonlocal interrupted
+        if not interrupted:
+            interrupted = True
+            running.cancel()
+            return
+        for session in sessions:
+            if session.supervisor is not None:
+                session.supervisor.kill_now()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, on_signal)
+    try:
+        return await running
+    except asyncio.CancelledError:
+        screen.note("stopped")
+        return INTERRUPTED
+
+
+async def _run(seed: int, data_dir: Path, screen: Screen, sessions: list[Session]) -> int:
+    began = time.monotonic()
+    async with open_stack(data_dir, screen) as session, Shop(session.endpoints) as shop:
+        sessions.append(session)
+        await _import_classics(session, screen)
+        run = f"{seed}-{int(time.time())}"
+        plan = make_plan(seed, run, await shop.books())
+        screen.step(
+            f"placing {plan.expected_orders} orders, seed {seed} (repeat with --seed {seed})"
+        )
+        progress = Progress(plan, screen.event)
+        player = Player(shop, data_dir, progress)
+        await _play(player, progress, screen)
+        cancelled = _cancelled_order(progress.results)
+        timeline = await shop.order(cancelled) if cancelled else None
+        with screen.waiting("waiting until nothing moves, then counting"):
+            checks = await balance_sheet(
+                session.endpoints, acknowledged=player.acknowledged, settle_seconds=REST_SECONDS
+            )
+    rows = rows_of(plan.scenarios, progress.results)
+    if timeline is not None:
+        screen.console.print("", timeline_table(timeline))
+    screen.console.print("", outcomes_table(rows))
+    screen.console.print("", balance_table(checks), "")
+    failure = first_failure(rows, checks)
+    seconds = time.monotonic() - began
+    if failure is None:
+        screen.step(
+            f"[bold]{len(rows)} scenarios as expected, {len(checks)} checks hold[/] "
+            f"[dim]- {seconds:.1f} s in all[/]"
+        )
+        return 0
+    flush()
+    screen.fail(f"{failure} (logs: {data_dir / 'logs'})")
+    return 1
+
+
+async def _import_classics(session: Session, screen: Screen) -> None:
+    with screen.importing() as listener:
+        report = await import_books(CLASSICS, session.endpoints.catalog, listener)
+    screen.step(
+        f"catalogue: {report.books} classics in {report.seconds:.1f} s "
+        f"({report.created} new, {report.unchanged} there already)"
+    )
+
+
+async def _play(player: Player, progress: Progress, screen: Screen) -> None:
+    async def plain_lines() -> None:
+        while True:
+            await asyncio.sleep(SECONDS_BETWEEN_LINES)
+            progress.tell(plain_line(progress))
+
+    telling = None if screen.is_live else asyncio.create_task(plain_lines())
+    try:
+        with screen.playing(progress):
+            await player.play()
+    finally:
+        if telling is not None:
+            telling.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await telling
+    progress.tell(f"all settled; {plain_line(progress)}")
+
+
+def _cancelled_order(results: list[Result]) -> str | None:
+    """One that went through both sagas."""
+    return next((each.order_id for each in results if each.outcome == "cancelled"), None)

@@ -1,0 +1,71 @@
+"""The stack that the demo runs on: the one that runs in the data folder, or one of its own.
+
+Guarantee: a stack that the demo started is gone when the block ends, whatever ended it; one that
+ran before is left as it was.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bookstore.balance import Endpoints
+from bookstore.demo.screen import Screen
+from bookstore.local_stack import local_stack
+from stack import NotRunningError, StackError, Supervisor, is_running, read_state
+
+JOIN_SECONDS = 90.0
+POLL_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """`supervisor` is there if the demo started the stack."""
+
+    data_dir: Path
+    endpoints: Endpoints
+    supervisor: Supervisor | None = None
+
+
+@contextlib.asynccontextmanager
+async def open_stack(data_dir: Path, screen: Screen) -> AsyncIterator[Session]:
+    """Join or start; raises StackError."""
+    if is_running(data_dir):
+        with screen.waiting("waiting for the stack that runs here"):
+            state = await _ready_state(data_dir)
+        screen.step(f"a stack runs here already (pid {state['pid']}), so that one is used")
+        yield Session(data_dir, Endpoints.of(state["endpoints"]))
+        return
+    stack = local_stack(data_dir)
+    with screen.starting([process.name for process in stack.processes]) as starting:
+        supervisor = stack.supervisor(on_event=starting.on_event)
+        await supervisor.start()
+    try:
+        screen.step(
+            f"stack ready in {starting.seconds:.1f} s: {len(stack.processes) - 1} processes, "
+            f"logs in {data_dir / 'logs'}"
+        )
+        yield Session(data_dir, Endpoints.of(stack.endpoints), supervisor)
+    finally:
+        with screen.waiting("stopping the stack"):
+            await supervisor.stop()
+
+
+async def _ready_state(data_dir: Path) -> dict[str, Any]:
+    """The state of a stack that may just be starting."""
+    try:
+        async with asyncio.timeout(JOIN_SECONDS):
+            while True:
+                with contextlib.suppress(NotRunningError):
+                    state = read_state(data_dir)
+                    if state["ready"]:
+                        return state
+                if not is_running(data_dir):
+                    raise StackError("the stack that ran here has just ended: try again")
+                await asyncio.sleep(POLL_SECONDS)
+    except TimeoutError:
+        raise StackError(
+            f"the stack that runs here is not ready after {JOIN_SECONDS:g} s: see `make status`"
+        ) from None
