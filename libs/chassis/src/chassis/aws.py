@@ -4,11 +4,11 @@ Guarantee: every call has a time limit and at most three tries; above this layer
 not calls.
 """
 
-from contextlib import AsyncExitStack
+import sys
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
 from typing import Any
 
-from aiobotocore.config import AioConfig
-from aiobotocore.session import get_session
 from prometheus_client import Counter
 
 CALLS = Counter("aws_calls_total", "Requests to AWS, retries included", ["operation"])
@@ -22,6 +22,10 @@ async def open_clients(
     `endpoint_url`: an emulator's address; None on AWS, where botocore knows the addresses. The
     loader's cache is emptied: it keeps descriptions of all services, which nobody needs any more.
     """
+    with _without_httpx():
+        from aiobotocore.config import AioConfig
+        from aiobotocore.session import get_session
+
     session = get_session()
     config = AioConfig(
         region_name=region,
@@ -45,3 +49,15 @@ async def open_clients(
 def _count(request: Any, event_name: str, **_: Any) -> None:
     """`before-send.sqs.ReceiveMessage` is emitted for every try."""
     CALLS.labels(event_name.rpartition(".")[2]).inc()
+
+
+@contextmanager
+def _without_httpx() -> Iterator[None]:
+    """aiobotocore loads httpx, a second HTTP client, wherever it is installed: 7 MB for nothing."""
+    hidden = {name: sys.modules.pop(name) for name in ("httpx",) if name in sys.modules}
+    sys.modules["httpx"] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules["httpx"]
+        sys.modules.update(hidden)

@@ -128,6 +128,7 @@ async def _serve(service: Service, settings: ServiceSettings, role: str) -> int:
                 log_config=None,
                 access_log=False,
                 lifespan="off",
+                ws="none",  # no websockets here, and their library costs memory
                 timeout_graceful_shutdown=int(SHUTDOWN_SECONDS / 2),
                 timeout_keep_alive=75,
             )

@@ -4,49 +4,20 @@ Guarantee: with an exporter configured, every span of a conversation hangs under
 it, across processes, because each message carries its traceparent. Without one nothing is recorded.
 """
 
-import logging
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import (
-    BatchSpanProcessor,
-    SimpleSpanProcessor,
-    SpanExporter,
-    SpanExportResult,
-)
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-log = logging.getLogger(__name__)
-
-
-class FileExporter(SpanExporter):
-    """Appends each finished span as one JSON line, for tests and for a look without a collector."""
-
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("a", encoding="utf-8")
-
-    def export(self, spans: Any) -> SpanExportResult:
-        for span in spans:
-            self._file.write(_line(span) + "\n")
-        self._file.flush()
-        return SpanExportResult.SUCCESS
-
-    def shutdown(self) -> None:
-        self._file.close()
-
-
-def _line(span: ReadableSpan) -> str:
-    return str(span.to_json(indent=None))
+if TYPE_CHECKING:  # The SDK costs memory, so it is loaded only where spans are recorded.
+    from opentelemetry.sdk.trace import TracerProvider
 
 
 class Tracing:
     """The tracing of one process; `enabled` is False where no exporter is configured."""
 
-    def __init__(self, provider: TracerProvider | None) -> None:
+    def __init__(self, provider: "TracerProvider | None") -> None:
         self._provider = provider
 
     @property
@@ -92,8 +63,14 @@ def configure_tracing(
     """Record spans if an OTLP endpoint or a file is given; call once, before clients are made."""
     if otlp_endpoint is None and trace_file is None:
         return Tracing(None)
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
+
     provider = TracerProvider(resource=Resource.create({"service.name": service}))
     if trace_file is not None:
+        from observability.file_exporter import FileExporter
+
         provider.add_span_processor(SimpleSpanProcessor(FileExporter(trace_file)))
     if otlp_endpoint is not None:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
