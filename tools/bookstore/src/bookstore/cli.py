@@ -26,6 +26,86 @@ Url = Annotated[
     ),
 ]
 
+ProcessName = Annotated[str, typer.Argument(help="Such as payment-worker; see `status`.")]
+
+
+@app.command()
+def demo(
+    seed: Annotated[
+        int | None, typer.Option(help="Repeat a run's choices.  [default: another each time]")
+    ] = None,
+) -> None:
+    """Place real orders through the whole platform, faults included; show the balance sheet.
+
+    Uses the stack that runs here, or starts one for as long as it takes. Exits with 0 if every
+    order came to its expected end and every invariant holds, 1 if not, 2 if it could not run.
+    """
+    from bookstore.demo.command import run_demo
+
+    run_demo(seed)
+
+
+@app.command()
+def up() -> None:
+    """Start the local stack in this terminal; Ctrl-C stops all of it."""
+    from bookstore import stack_commands
+
+    stack_commands.up()
+
+
+@app.command()
+def down() -> None:
+    """Stop a stack that runs in another terminal."""
+    from bookstore import stack_commands
+
+    stack_commands.down()
+
+
+@app.command()
+def status() -> None:
+    """Show what runs, on which ports."""
+    from bookstore import stack_commands
+
+    stack_commands.status()
+
+
+@app.command()
+def restart(name: ProcessName) -> None:
+    """Restart one process of the running stack; returns when it is ready again."""
+    from bookstore import stack_commands
+
+    stack_commands.restart(name)
+
+
+@app.command()
+def kill(
+    name: ProcessName,
+    signal: Annotated[str, typer.Option(help="Such as SIGTERM or SIGSTOP.")] = "SIGKILL",
+) -> None:
+    """Kill one process of the running stack, to see what follows."""
+    from bookstore import stack_commands
+
+    stack_commands.kill(name, signal)
+
+
+@app.command()
+def logs(
+    name: Annotated[str | None, typer.Argument(help="One process; all without it.")] = None,
+    follow: Annotated[bool, typer.Option(help="Go on with what comes.")] = True,
+) -> None:
+    """Show the logs of the running stack."""
+    from bookstore import stack_commands
+
+    stack_commands.logs(name, follow)
+
+
+@app.command()
+def clean() -> None:
+    """Remove the stack's data."""
+    from bookstore import stack_commands
+
+    stack_commands.clean()
+
 
 @catalog.command("import")
 def import_file(

@@ -12,7 +12,6 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
@@ -34,12 +33,8 @@ REST_SECONDS = 60.0
 INTERRUPTED = 130
 
 
-def demo(
-    seed: Annotated[
-        int | None, typer.Option(help="Repeat a run's choices.  [default: another each time]")
-    ] = None,
-) -> None:
-    """Place real orders through the whole platform, then show the balance sheet."""
+def run_demo(seed: int | None) -> None:
+    """Run and tell the user; raises typer.Exit with the code to end with."""
     chosen = random.SystemRandom().randrange(100_000) if seed is None else seed
     screen = Screen()
     try:
