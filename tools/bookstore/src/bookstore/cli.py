@@ -167,65 +167,6 @@ def seed(url: Url = None) -> None:
     run_import(CLASSICS, url)
 
 
-@app.command("up")
-def up() -> None:
-    """Start the local stack in this terminal; Ctrl-C stops all of it."""
-    from bookstore import stack_commands
-
-    stack_commands.up()
-
-
-@app.command("down")
-def down() -> None:
-    """Stop a stack that runs in another terminal."""
-    from bookstore import stack_commands
-
-    stack_commands.down()
-
-
-@app.command("status")
-def status() -> None:
-    """Show what runs, on which ports."""
-    from bookstore import stack_commands
-
-    stack_commands.status()
-
-
-@app.command("restart")
-def restart(name: str) -> None:
-    """Restart one process of the running stack, such as payment-worker."""
-    from bookstore import stack_commands
-
-    stack_commands.restart(name)
-
-
-@app.command("kill")
-def kill(name: str, signal: str = "SIGKILL") -> None:
-    """Kill one process of the running stack, to see what follows."""
-    from bookstore import stack_commands
-
-    stack_commands.kill(name, signal)
-
-
-@app.command("logs")
-def logs(
-    name: Annotated[str | None, typer.Argument(help="One process only.")] = None,
-    follow: bool = True,
-) -> None:
-    """Show the logs of the running stack, of all processes or of one."""
-    from bookstore import stack_commands
-
-    stack_commands.logs(name, follow)
-
-
-@app.command("clean")
-def clean() -> None:
-    """Remove the stack's data."""
-    from bookstore import stack_commands
-
-    stack_commands.clean()
-
-
 @app.command("bench")
 def bench(
     orders: Annotated[int, typer.Option(min=1, help="Orders of the closed loop.")] = 2000,

@@ -172,8 +172,8 @@ class Player:
         await call(self._data_dir, "kill", name=VICTIM, signal="SIGKILL")
         killed = time.monotonic()
         self._progress.tell(
-            f"{VICTIM} killed (SIGKILL, pid {before['pid']}): {charged} customers' money is held, "
-            "nobody knows"
+            f"{VICTIM} killed (SIGKILL, pid {before['pid']}) with {charged} charges done and "
+            "not yet noted"
         )
         while True:
             found = (await call(self._data_dir, "status"))["processes"][VICTIM]

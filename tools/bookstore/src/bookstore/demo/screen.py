@@ -174,16 +174,17 @@ class Playing:
         """A row for each scenario, and their sum."""
         progress = self._progress
         counts = progress.counts()
-        table = Table(box=None, pad_edge=False, padding=(0, 2), header_style="dim")
-        table.add_column(f"  {progress.seconds:5.1f} s  scenario", width=38, no_wrap=True)
+        table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="dim")
+        table.add_column(f"{progress.seconds:7.1f} s", justify="right", width=9)
+        table.add_column("scenario", width=30, no_wrap=True)
         for name in ("sent", "pending", "confirmed", "rejected", "cancelled"):
             table.add_column(name, justify="right", width=9)
         for scenario in progress.plan.scenarios:
             own = progress.counts(scenario.key)
-            table.add_row(f"  {scenario.title}", *self._cells(own, scenario.key))
+            table.add_row("", scenario.title, *self._cells(own, scenario.key))
         sent = sum(progress.sent.values())
         table.add_section()
-        table.add_row("  [bold]all[/]", f"[bold]{sent}[/]", *self._status_cells(counts))
+        table.add_row("", "[bold]all[/]", f"[bold]{sent}[/]", *self._status_cells(counts))
         return table
 
     def _cells(self, counts: dict[str, int], key: str) -> list[str]:
