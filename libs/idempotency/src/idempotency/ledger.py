@@ -26,6 +26,9 @@ from idempotency.records import MAX_BATCH_ITEMS, epoch_milliseconds, insert_all
 # Marks are in no hurry, and a full call carries 25 of them.
 MARK_LINGER_SECONDS = 0.1
 
+# When to ask again for a key that another task of this process is at work on.
+HELD_RETRY_SECONDS = 1.0
+
 log = logging.getLogger(__name__)
 
 
@@ -74,10 +77,22 @@ class Ledger:
             linger_seconds=MARK_LINGER_SECONDS,
         )
         self._marking: set[asyncio.Task[None]] = set()
+        # The record names the process; which of its tasks is at work is only known here.
+        self._held: set[str] = set()
 
     async def claim(self, key: str) -> Claim:
         """Take the key, or learn that it is done or that somebody else is at work on it."""
-        return await self._claims(key)
+        if key in self._held:
+            return Claim(ClaimState.BUSY, HELD_RETRY_SECONDS)
+        self._held.add(key)
+        state: ClaimState | None = None
+        try:
+            claim = await self._claims(key)
+            state = claim.state
+        finally:
+            if state is not ClaimState.ACQUIRED:
+                self._held.discard(key)
+        return claim
 
     def finish(self, key: str) -> None:
         """Remember soon that the key's work is committed; `drain` waits for it.
@@ -89,10 +104,12 @@ class Ledger:
         task = asyncio.get_running_loop().create_task(self._marks(key))
         self._marking.add(task)
         task.add_done_callback(self._marking.discard)
+        task.add_done_callback(lambda _: self._held.discard(key))
         task.add_done_callback(_log_lost_mark)
 
     async def release(self, key: str) -> None:
         """Give the key up after a failure, so that a retry need not wait for the lease."""
+        self._held.discard(key)
         try:
             await self._dynamodb.delete_item(
                 TableName=self._table,

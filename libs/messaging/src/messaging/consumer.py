@@ -40,6 +40,8 @@ MAX_RECEIVE = 10
 DELETE_LINGER_SECONDS = 0.05
 # The first retry comes after about a second, the last ones after a minute.
 BACKOFF_LIMIT_SECONDS = 60.0
+# Under load an answer is never far; an idle long poll is cut off.
+LAST_ANSWER_SECONDS = 0.5
 # SQS lets a message be invisible for 12 hours in all from its receipt (SQS quotas).
 MAX_INVISIBLE_SECONDS = 12 * 3600
 
@@ -105,7 +107,7 @@ class Consumer:
         )
 
     async def run(self) -> None:
-        """Receive until `stop`, then finish what is at work."""
+        """Receive until `stop`, then finish what is at work; raises what ended it otherwise."""
         polls = [asyncio.create_task(self._poll()) for _ in range(self._pollers)]
         extending = asyncio.create_task(self._extend_forever())
         stopped = asyncio.create_task(self._stopping.wait())
@@ -113,14 +115,19 @@ class Consumer:
             await asyncio.wait([stopped, *polls], return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._stopping.set()
+            # What an answer brings that is cut off stays hidden until its visibility ends.
+            await asyncio.wait(polls, timeout=LAST_ANSWER_SECONDS)
             for poll in polls:
                 poll.cancel()
-            await asyncio.gather(*polls, return_exceptions=True)
+            await asyncio.wait(polls)
             if self._tasks:
                 await asyncio.wait(self._tasks)
             await self._deletes.drain()
             extending.cancel()
             stopped.cancel()
+        for poll in polls:
+            if not poll.cancelled():
+                poll.result()
 
     def stop(self) -> None:
         """Receive nothing more; `run` returns when the messages at work are settled."""
@@ -139,13 +146,14 @@ class Consumer:
                 await interruptible_sleep(random.uniform(0.2, 2.0), self._stopping)
 
     async def _receive(self) -> None:
-        for _ in range(MAX_RECEIVE):
-            await self._slots.acquire()
+        slots = await self._take_slots()
         taken = 0
         try:
+            if self._stopping.is_set():
+                return
             answer = await self._sqs.receive_message(
                 QueueUrl=self._queue_url,
-                MaxNumberOfMessages=MAX_RECEIVE,
+                MaxNumberOfMessages=slots,
                 WaitTimeSeconds=self._wait_seconds,
                 VisibilityTimeout=self._visibility_seconds,
                 MessageSystemAttributeNames=["ApproximateReceiveCount"],
@@ -162,8 +170,19 @@ class Consumer:
                 self._tasks.add(task)
                 task.add_done_callback(self._settled)
         finally:
-            for _ in range(MAX_RECEIVE - taken):
+            for _ in range(slots - taken):
                 self._slots.release()
+
+    async def _take_slots(self) -> int:
+        """As many as one call can use, or as many as are free, once one is: a poller that held some
+        while it waited for more would wait forever for another that does the same.
+        """
+        await self._slots.acquire()
+        taken = 1
+        while taken < MAX_RECEIVE and not self._slots.locked():
+            await self._slots.acquire()
+            taken += 1
+        return taken
 
     def _settled(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
