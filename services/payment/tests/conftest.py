@@ -10,15 +10,16 @@ import uuid
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import orjson
 import pytest
 import uvicorn
-from aiobotocore.session import get_session
 from pydantic import BaseModel
+from sqlalchemy import delete, func, update
 
 from chassis.migrations import migrate
 from chassis.resources import Resources, open_resources
@@ -36,6 +37,7 @@ from messaging.topology import Applied, apply
 from observability.tracing import Tracing
 from payment_service.app import SERVICE, compose
 from payment_service.settings import PaymentSettings
+from payment_service.store import PAYMENTS, SWEEPS
 from stack import EmbeddedServers
 from stripe_simulator.testing import RunningSimulator, running_simulator
 
@@ -107,6 +109,28 @@ class Purchase:
 
     def refund(self) -> RefundPayment:
         return RefundPayment(**self.ids)
+
+
+@pytest.fixture
+def purchase() -> type[Purchase]:
+    """Builds an order's payment: `purchase("pm_card_visa")`."""
+    return Purchase
+
+
+class ShortPolls:
+    """SQS without long polls: a cancelled one goes on in the emulator and swallows a message."""
+
+    def __init__(self, sqs: Any) -> None:
+        self._sqs = sqs
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sqs, name)
+
+    async def receive_message(self, **given: Any) -> Any:
+        answer = await self._sqs.receive_message(**{**given, "WaitTimeSeconds": 0})
+        if not answer.get("Messages"):
+            await asyncio.sleep(0.03)
+        return answer
 
 
 class Shop:
@@ -188,24 +212,99 @@ class Shop:
         match |= {name: given.pop(name) for name in ("times", "nth") if name in given}
         return await self.simulator.fault(match, {"kind": kind, **given})
 
-    async def dead_letters(self) -> list[dict[str, str]]:
-        """Reason codes and bodies of what lies in the dead-letter queue; it is empty afterwards."""
-        url = self.world.applied.dead_letter_urls["payment"]
-        answer = await self.resources.sqs.receive_message(
-            QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
+    async def set_row(self, purchase: Purchase, **values: Any) -> None:
+        """Change the payment's row behind the service's back."""
+        statement = update(PAYMENTS).where(PAYMENTS.c.payment_id == purchase.payment_id)
+        async with self.resources.engine.begin() as connection:
+            await connection.execute(statement.values(**values))
+
+    async def forget_answer(self, purchase: Purchase, *, age: timedelta = timedelta(0)) -> None:
+        """As if we had crashed between the gateway's answer and our commit, that long ago."""
+        await self.set_row(
+            purchase, status="authorizing", intent_id=None, started_at=func.now() - age
         )
-        found = answer.get("Messages", [])
-        for message in found:
-            await self.resources.sqs.delete_message(
-                QueueUrl=url, ReceiptHandle=message["ReceiptHandle"]
+
+    async def dead_letters(self, count: int) -> list[dict[str, str]]:
+        """Reason codes and bodies of that many dead letters, which are then gone."""
+        url = self.world.applied.dead_letter_urls["payment"]
+        letters: list[dict[str, str]] = []
+
+        async def enough() -> bool:
+            answer = await self.resources.sqs.receive_message(
+                QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
             )
-        return [
-            {
-                "code": message["MessageAttributes"]["reason_code"]["StringValue"],
-                "body": message["Body"],
-            }
-            for message in found
-        ]
+            for message in answer.get("Messages", []):
+                code = message["MessageAttributes"]["reason_code"]["StringValue"]
+                letters.append({"code": code, "body": message["Body"]})
+                await self.resources.sqs.delete_message(
+                    QueueUrl=url, ReceiptHandle=message["ReceiptHandle"]
+                )
+            return len(letters) >= count
+
+        await eventually(enough)
+        return letters
+
+    async def intent(self, purchase: Purchase) -> dict[str, Any]:
+        """The payment's newest intent, from the gateway itself."""
+        query = f"metadata['payment_id']:'{purchase.payment_id}'"
+        return (await self._stripe("GET", "payment_intents/search", params={"query": query}))[
+            "data"
+        ][0]
+
+    async def hold_behind_our_back(self, purchase: Purchase) -> None:
+        """A hold under the payment's id that the service did not ask for."""
+        form = {
+            "amount": "1999",
+            "currency": "eur",
+            "capture_method": "manual",
+            "confirm": "true",
+            "payment_method": "pm_card_visa",
+            "payment_method_types[0]": "card",
+            "metadata[payment_id]": purchase.payment_id,
+            "metadata[order_id]": purchase.order_id,
+        }
+        await self._stripe("POST", "payment_intents", data=form)
+
+    async def _stripe(self, method: str, path: str, **given: Any) -> Any:
+        answer = await self.http.request(
+            method,
+            f"{self.simulator.url}/v1/{path}",
+            headers={"Authorization": f"Bearer {API_KEY}"},
+            **given,
+        )
+        answer.raise_for_status()
+        return answer.json()
+
+    async def circuit_is(self, *, closed: bool) -> None:
+        """Return once the circuit breaker shows this in the metrics."""
+        line = f"payment_gateway_circuit_closed {float(closed)}"
+
+        async def reached() -> bool:
+            return line in (await self.http.get("/metrics")).text
+
+        await eventually(reached)
+
+    async def webhooks_delivered(self) -> int:
+        """How many the simulator has delivered in its life."""
+        return int((await self.simulator.admin("GET", "webhooks"))["deliveries"]["delivered"])
+
+    async def all_webhooks_delivered(self, at_least: int = 0) -> None:
+        """Return once the simulator has nothing left to deliver."""
+
+        async def reached() -> bool:
+            told = (await self.simulator.admin("GET", "webhooks"))["deliveries"]
+            return told["pending"] == 0 and told["delivered"] >= at_least
+
+        await eventually(reached)
+
+    async def sweep_is_due(self) -> None:
+        """As if the last sweep were long ago."""
+        async with self.resources.engine.begin() as connection:
+            await connection.execute(delete(SWEEPS))
+
+    async def run_sweep(self) -> None:
+        """One sweep over the last hour, due or not."""
+        await self.sweep.sweep(datetime.now(UTC) - timedelta(hours=1))
 
     async def listen(self) -> None:
         """Read the order service's queue, for ever."""
@@ -244,20 +343,18 @@ def open_shop(world: World) -> OpenShop:
 
     @asynccontextmanager
     async def opened(*, webhooks: bool = True, **overrides: Any) -> AsyncIterator[Shop]:
-        for url in (world.applied.queue_urls["payment"], world.applied.queue_urls["order"]):
-            async with get_session().create_client(
-                "sqs", endpoint_url=world.aws_url, region_name="us-east-1"
-            ) as sqs:
-                await sqs.purge_queue(QueueUrl=url)
         await world.simulator.admin("DELETE", "webhooks")
         await world.simulator.admin("POST", "reset")
         listener = socket.create_server(("127.0.0.1", 0))
         base = f"http://127.0.0.1:{listener.getsockname()[1]}"
         settings = _settings(world, **overrides)
         async with (
-            open_resources("payment", settings, SERVICE.tables, Tracing(None)) as resources,
+            open_resources("payment", settings, SERVICE.tables, Tracing(None)) as opened_resources,
             httpx.AsyncClient(base_url=base) as http,
         ):
+            resources = replace(opened_resources, sqs=ShortPolls(opened_resources.sqs))
+            for url in (world.applied.queue_urls["payment"], world.applied.queue_urls["order"]):
+                await resources.sqs.purge_queue(QueueUrl=url)
             parts = await compose(resources)
             app = build_app(SERVICE.title, resources, parts.routers)
             server = _Server(uvicorn.Config(app, log_config=None, lifespan="off"))

@@ -242,14 +242,20 @@ def _attempt_settled(payment: Payment, intent: Intent) -> Payment | None:
     return None
 
 
+# What Stripe's refund statuses mean; 'missing' is not among them and tells nothing.
+_REFUND_STATUS: Mapping[str, Status] = {
+    "pending": Status.REFUND_PENDING,
+    "requires_action": Status.REFUND_PENDING,
+    "succeeded": Status.REFUNDED,
+    "failed": Status.REFUND_FAILED,
+    "canceled": Status.REFUND_FAILED,
+}
+
+
 def refund_settled(payment: Payment, refund: Refund) -> Payment | None:
     """What the payment becomes given its refund's current state; None if it tells nothing new."""
-    target = {
-        "succeeded": Status.REFUNDED,
-        "failed": Status.REFUND_FAILED,
-        "canceled": Status.REFUND_FAILED,
-    }.get(refund.status, Status.REFUND_PENDING)
-    if target not in TRANSITIONS[payment.status]:
+    target = _REFUND_STATUS.get(refund.status)
+    if target is None or target not in TRANSITIONS[payment.status]:
         return None
     if payment.refund_id not in (None, refund.refund_id):
         return None

@@ -19,12 +19,14 @@ typed objects cost 150 µs of CPU for one payment intent, dictionaries 10 µs.
 import asyncio
 import logging
 import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 import aiohttp
 import stripe
+from prometheus_client import Gauge, Histogram
 from tenacity import (
     AsyncRetrying,
     retry_if_exception_type,
@@ -33,8 +35,16 @@ from tenacity import (
 )
 
 from messaging import DeadLetter, RetryLater
-from payment_service.circuit import Circuit
-from payment_service.domain import Intent, Payment, Refund, Refusal
+from payment_service.circuit import Circuit, State
+from payment_service.documents import (
+    created_since,
+    error_of,
+    intent_from,
+    metadata_of,
+    refund_from,
+    refused_intent,
+)
+from payment_service.domain import Intent, Payment, Refund
 from payment_service.settings import PaymentSettings
 
 log = logging.getLogger(__name__)
@@ -45,14 +55,16 @@ MAX_PAGES = 100
 CONNECT_SECONDS = 3.0
 # The gateway's clock and ours may differ by this much.
 CLOCK_SKEW = timedelta(minutes=5)
-_REASONS = {
-    "insufficient_funds": "insufficient_funds",
-    "expired_card": "expired_card",
-    "authentication_required": "authentication_required",
-    "processing_error": "processing_error",
-    "issuer_not_available": "processing_error",
-    "try_again_later": "processing_error",
-}
+_CANCELLABLE = frozenset({"requires_action", "requires_confirmation", "requires_payment_method"})
+
+
+CIRCUIT_CLOSED = Gauge("payment_gateway_circuit_closed", "1 while the gateway is being asked")
+REQUEST_SECONDS = Histogram(
+    "payment_gateway_request_seconds",
+    "Time until the gateway answered, by method",
+    ["method"],
+    buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10),
+)
 
 
 class Unanswered(RetryLater):
@@ -84,6 +96,7 @@ class Gateway:
         self.circuit = Circuit(
             failures=settings.circuit_failures, open_seconds=settings.circuit_open_seconds
         )
+        CIRCUIT_CLOSED.set_function(lambda: float(self.circuit.state is State.CLOSED))
         self._slots = asyncio.Semaphore(settings.gateway_concurrency)
         self._opened: tuple[stripe.StripeClient, aiohttp.ClientSession] | None = None
 
@@ -129,7 +142,7 @@ class Gateway:
 
         async def send(key: str) -> Intent:
             try:
-                return _intent(
+                return intent_from(
                     await self._call(
                         "post",
                         "/v1/payment_intents",
@@ -141,13 +154,13 @@ class Gateway:
                         error_on_requires_action=True,
                         payment_method=payment_method,
                         payment_method_types=["card"],
-                        metadata=_metadata(payment),
+                        metadata=metadata_of(payment),
                     )
                 )
             except stripe.IdempotencyError as error:
                 raise KeyMisused(str(error.user_message)) from None
             except (stripe.CardError, stripe.InvalidRequestError) as error:
-                return _refused(error, payment)
+                return refused_intent(error, payment)
 
         if payment.keys_expired:
             return await self._within_limit(look())
@@ -164,25 +177,23 @@ class Gateway:
             if intent.payment_id == payment.payment_id
         ]
 
-    async def intents(
-        self, since: datetime, until: datetime | None = None
-    ) -> AsyncIterator[Intent]:
-        """Intents created in that time, newest first."""
-        async for document in self._pages("/v1/payment_intents", created=_window(since, until)):
-            yield _intent(document)
+    async def intents(self, since: datetime) -> AsyncIterator[Intent]:
+        """Intents created since then, newest first."""
+        async for document in self._pages("/v1/payment_intents", created=created_since(since)):
+            yield intent_from(document)
 
     async def events(
         self, types: Sequence[str], since: datetime
     ) -> AsyncIterator[Mapping[str, Any]]:
         """Events of those types since then, newest first (Stripe keeps 30 days of them)."""
-        pages = self._pages("/v1/events", types=list(types), created=_window(since, None))
+        pages = self._pages("/v1/events", types=list(types), created=created_since(since))
         async for document in pages:
             yield document
 
     async def intent(self, intent_id: str) -> Intent:
         """The intent's current state; its status is 'missing' if the gateway has none."""
         try:
-            return _intent(await self._call("get", f"/v1/payment_intents/{intent_id}"))
+            return intent_from(await self._call("get", f"/v1/payment_intents/{intent_id}"))
         except stripe.InvalidRequestError as error:
             if error.http_status != 404:
                 raise
@@ -207,10 +218,10 @@ class Gateway:
         async def send(key: str) -> Intent:
             path = f"/v1/payment_intents/{intent_id}/{verb}"
             try:
-                return _intent(await self._call("post", path, idempotency_key=key))
+                return intent_from(await self._call("post", path, idempotency_key=key))
             except stripe.InvalidRequestError as error:
-                enclosed = _error_of(error).get("payment_intent")
-                return _intent(enclosed) if enclosed else await self.intent(intent_id)
+                enclosed = error_of(error).get("payment_intent")
+                return intent_from(enclosed) if enclosed else await self.intent(intent_id)
 
         return await self._ask(f"{payment_id}:{verb}:{intent_id}", send=send, look=look)
 
@@ -220,22 +231,22 @@ class Gateway:
 
         async def look() -> Refund | None:
             found = await self._call("get", "/v1/refunds", payment_intent=intent_id, limit=10)
-            refunds = [_refund(document) for document in found["data"]]
+            refunds = [refund_from(document) for document in found["data"]]
             return min(refunds, key=lambda r: r.status in ("failed", "canceled"), default=None)
 
         async def send(key: str) -> Refund:
             try:
-                return _refund(
+                return refund_from(
                     await self._call(
                         "post",
                         "/v1/refunds",
                         idempotency_key=key,
                         payment_intent=intent_id,
-                        metadata=_metadata(payment),
+                        metadata=metadata_of(payment),
                     )
                 )
             except stripe.InvalidRequestError as error:
-                detail = _error_of(error).get("message", "refused")
+                detail = error_of(error).get("message", "refused")
                 return await look() or Refund("", intent_id, "failed", failure=detail)
 
         return await self._ask(
@@ -243,8 +254,13 @@ class Gateway:
         )
 
     async def find_refund(self, refund_id: str) -> Refund:
-        """The refund's current state."""
-        return _refund(await self._call("get", f"/v1/refunds/{refund_id}"))
+        """The refund's current state; its status is 'missing' if the gateway has none."""
+        try:
+            return refund_from(await self._call("get", f"/v1/refunds/{refund_id}"))
+        except stripe.InvalidRequestError as error:
+            if error.http_status != 404:
+                raise
+            return Refund(refund_id, "", "missing")
 
     async def _ask(
         self,
@@ -289,6 +305,7 @@ class Gateway:
         self.circuit.check()
         async with self._slots:
             self.circuit.enter()
+            began = time.monotonic()
             try:
                 answer = await self._client().raw_request_async(method, path, **params)
             except (stripe.CardError, stripe.InvalidRequestError, stripe.IdempotencyError):
@@ -303,6 +320,8 @@ class Gateway:
             except BaseException:
                 self.circuit.abandoned()
                 raise
+            finally:
+                REQUEST_SECONDS.labels(method).observe(time.monotonic() - began)
             self.circuit.succeeded()
             return answer.data
 
@@ -330,75 +349,3 @@ class Gateway:
                 return
             cursor = {"starting_after": page["data"][-1]["id"]}
         raise Unanswered(f"{path} has more than {MAX_PAGES} pages")
-
-
-_CANCELLABLE = frozenset({"requires_action", "requires_confirmation", "requires_payment_method"})
-
-
-def _metadata(payment: Payment) -> dict[str, str]:
-    return {"payment_id": payment.payment_id, "order_id": payment.order_id}
-
-
-def _window(since: datetime, until: datetime | None) -> dict[str, int]:
-    window = {"gte": int(since.timestamp())}
-    return window if until is None else {**window, "lte": int(until.timestamp())}
-
-
-def _error_of(error: stripe.StripeError) -> Mapping[str, Any]:
-    body = error.json_body
-    return body.get("error", {}) if isinstance(body, dict) else {}
-
-
-def _refused(error: stripe.StripeError, payment: Payment) -> Intent:
-    """A card's decline, or parameters that will never do (an unknown payment method, say)."""
-    told = _error_of(error)
-    enclosed = told.get("payment_intent") or {}
-    refusal = _refusal(told)
-    if isinstance(error, stripe.InvalidRequestError):
-        refusal = Refusal("processing_error", told.get("code"), refusal.detail)
-    return Intent(
-        intent_id=enclosed.get("id", ""),
-        status="requires_payment_method",
-        amount_minor=payment.money.amount_minor,
-        currency=payment.money.currency,
-        payment_id=payment.payment_id,
-        refusal=refusal,
-    )
-
-
-def _refusal(told: Mapping[str, Any]) -> Refusal:
-    code, decline_code = told.get("code") or "", told.get("decline_code") or ""
-    reason = _REASONS.get(decline_code) or _REASONS.get(code) or "card_declined"
-    return Refusal(reason, decline_code or code or None, (told.get("message") or None))
-
-
-def intent_of_event(document: Mapping[str, Any]) -> Intent:
-    """The intent that an event shows: as it was then, so a hint and not the truth."""
-    return _intent(document)
-
-
-def refund_of_event(document: Mapping[str, Any]) -> Refund:
-    """The refund that an event shows: as it was then, so a hint and not the truth."""
-    return _refund(document)
-
-
-def _intent(document: Mapping[str, Any]) -> Intent:
-    told = document.get("last_payment_error")
-    return Intent(
-        intent_id=document["id"],
-        status=document["status"],
-        amount_minor=document["amount"],
-        currency=document["currency"].upper(),
-        payment_id=(document.get("metadata") or {}).get("payment_id"),
-        refusal=_refusal(told) if told else None,
-    )
-
-
-def _refund(document: Mapping[str, Any]) -> Refund:
-    return Refund(
-        refund_id=document["id"],
-        intent_id=document.get("payment_intent") or "",
-        status=document["status"],
-        payment_id=(document.get("metadata") or {}).get("payment_id"),
-        failure=document.get("failure_reason"),
-    )

@@ -20,8 +20,9 @@ from typing import Any
 
 from messaging import Envelope, Sender
 from payment_service import domain
+from payment_service.documents import intent_from, refund_from
 from payment_service.domain import Intent, Payment, Refund, Status
-from payment_service.gateway import Gateway, intent_of_event, refund_of_event
+from payment_service.gateway import Gateway
 from payment_service.store import Notice, Payments
 
 log = logging.getLogger(__name__)
@@ -56,8 +57,8 @@ class Notices:
         if found.is_copy or found.payment is None:
             return False
         if shown["object"] == "refund":
-            return await self._refund_told(found.payment, refund_of_event(shown), notice)
-        return await self._intent_told(found.payment, intent_of_event(shown), notice)
+            return await self._refund_told(found.payment, refund_from(shown), notice)
+        return await self._intent_told(found.payment, intent_from(shown), notice)
 
     async def _intent_told(self, payment: Payment, hint: Intent, notice: Notice) -> bool:
         if payment.is_in_hand(self._grace):

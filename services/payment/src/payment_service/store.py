@@ -306,11 +306,6 @@ class Payments:
                 )
             )
 
-    async def now(self) -> datetime:
-        """The database's time."""
-        async with self._engine.connect() as connection:
-            return (await connection.execute(select(func.now()))).scalar_one()
-
     async def _begin_all(self, payments: list[Payment]) -> Sequence[tuple[Payment, bool]]:
         candidates = {payment.payment_id: payment for payment in payments}
         rows = [

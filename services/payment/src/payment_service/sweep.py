@@ -92,7 +92,7 @@ class GatewaySweep:
         await self._let_go_of_old_holds()
         async for event in self._gateway.events(UNEXPECTED, since):
             await self._one("event", self._notices.take(event))
-        await self._cancel_strays(since, await self._payments.now() - self._grace)
+        await self._cancel_strays(since)
 
     async def _settle_attempts(self) -> None:
         stuck = await self._payments.unsettled(Status.AUTHORIZING, self._grace, BATCH)
@@ -108,24 +108,32 @@ class GatewaySweep:
                 await self._one("attempt", self._notices.settle_intent(payment, found))
             elif payment.age > ABANDONED_AFTER:
                 refusal = Refusal("processing_error", "attempt_abandoned")
-                gone = payment.declined(refusal)
-                await self._one("attempt", self._applied(gone))
+                await self._one("attempt", self._give_up(payment.declined(refusal)))
 
     async def _settle_refunds(self) -> None:
         for payment in await self._payments.unsettled(Status.REFUND_PENDING, timedelta(0), BATCH):
-            refund = await self._gateway.find_refund(payment.refund_id or "")
-            await self._one("refund", self._notices.settle_refund(payment, refund))
+            await self._one("refund", self._follow_refund(payment))
+
+    async def _follow_refund(self, payment: Payment) -> bool:
+        refund = await self._gateway.find_refund(payment.refund_id or "")
+        return await self._notices.settle_refund(payment, refund)
 
     async def _let_go_of_old_holds(self) -> None:
         for payment in await self._payments.unsettled(Status.AUTHORIZED, HOLD_LIMIT, BATCH):
             log.warning("the hold of payment %s is about to lapse: voiding it", payment.payment_id)
-            after = await take_back(payment, self._gateway)
-            await self._one("hold", self._applied(after))
+            await self._one("hold", self._let_go(payment))
 
-    async def _cancel_strays(self, since: datetime, until: datetime) -> None:
-        """Look at every intent of the window once, a page of payments at a time."""
+    async def _let_go(self, payment: Payment) -> bool:
+        await self._payments.apply(await take_back(payment, self._gateway))
+        return True
+
+    async def _cancel_strays(self, since: datetime) -> None:
+        """Look at every intent since then, a page of payments at a time.
+
+        None is too young: a payment's row is on record before its intent is asked for.
+        """
         page: list[Intent] = []
-        async for intent in self._gateway.intents(since, until):
+        async for intent in self._gateway.intents(since):
             page.append(intent)
             if len(page) == BATCH:
                 await self._compare(page)
@@ -141,20 +149,25 @@ class GatewaySweep:
             payment = payments.get(intent.payment_id or "")
             if payment is None:
                 if intent.is_hold:
-                    log.warning("letting go of a hold of unknown payment %s", intent.payment_id)
-                    await self._gateway.cancel(intent.payment_id or "", intent.intent_id)
-                    SETTLED.labels("stray").inc()
+                    await self._one("stray", self._cancel_unknown(intent))
             elif not payment.is_in_hand(self._grace):
                 await self._one("stray", self._notices.settle_if_new(payment, intent))
 
-    async def _applied(self, payment: Payment) -> bool:
-        await self._payments.apply(payment)
+    async def _cancel_unknown(self, intent: Intent) -> bool:
+        log.warning("letting go of a hold of unknown payment %s", intent.payment_id)
+        await self._gateway.cancel(intent.payment_id or "", intent.intent_id)
+        return True
+
+    async def _give_up(self, declined: Payment) -> bool:
+        await self._payments.apply(declined)
         return True
 
     async def _one(self, what: str, settling: Awaitable[bool]) -> None:
-        """One settlement; a row that somebody else moved meanwhile needs none."""
+        """One settlement, whose failure leaves the others alone; the next sweep tries it again."""
         try:
             if await settling:
                 SETTLED.labels(what).inc()
         except RetryLater as later:
             log.info("%s left for the next sweep: %s", what, later)
+        except Exception:
+            log.exception("%s could not be settled", what)
