@@ -7,6 +7,8 @@ PACKAGES := $(wildcard libs/* services/* tools/*)
 STAMP := $(VENV)/.installed
 EMULATOR_STAMP := .venv-emulator/.installed
 BOOKSTORE := $(BIN)/bookstore
+# Trust the machine's certificate store, as pip does: a company's own authority is in there.
+export UV_SYSTEM_CERTS := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up down status logs restart clean test test-unit lint format types check bench bench-peers \
@@ -52,7 +54,7 @@ test: setup ## all tests, on real servers, without Docker
 lint: setup ## style, import rules, generated files
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/lint-imports --no-timings
+	@$(BIN)/lint-imports
 	@$(BIN)/python -m contracts.generate --check
 
 types: setup ## strict types
