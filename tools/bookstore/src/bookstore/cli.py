@@ -99,6 +99,27 @@ def logs(
     stack_commands.logs(name, follow)
 
 
+@app.command("dead-letters")
+def dead_letters() -> None:
+    """Show what could not be handled, and why."""
+    from bookstore import dead_letter_commands
+
+    dead_letter_commands.dead_letters()
+
+
+@app.command()
+def redrive(
+    service: Annotated[str, typer.Argument(help="Whose dead letters, such as 'payment'.")],
+    reason: Annotated[
+        str | None, typer.Option(help="Only those of this reason, such as contract_violation.")
+    ] = None,
+) -> None:
+    """Send dead letters back to their queue, once their cause is mended."""
+    from bookstore import dead_letter_commands
+
+    dead_letter_commands.redrive_letters(service, reason)
+
+
 @app.command()
 def clean() -> None:
     """Remove the stack's data."""
@@ -188,3 +209,17 @@ def bench(
     from bookstore.bench.scenario import Options
 
     run_bench(Options(orders, clients, rate, seconds, seed, idempotency_keys), json)
+
+
+@app.command("bench-peers")
+def bench_peers(
+    sagas: Annotated[int, typer.Option(min=1, help="Sagas a turn.")] = 1000,
+    rounds: Annotated[int, typer.Option(min=1, help="Turns of each.")] = 2,
+    clients: Annotated[int, typer.Option(min=1, max=1000, help="Our clients at once.")] = 96,
+    json: Annotated[Path | None, typer.Option(help="Write all figures here.")] = None,
+    seed: Annotated[int, typer.Option(help="Which books and orders.")] = 1,
+) -> None:
+    """Compare with DBOS Transact: the same saga work, the same PostgreSQL, in turns."""
+    from bookstore.bench.commands import run_bench_peers
+
+    run_bench_peers(sagas, rounds, clients, seed, json)
