@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 PACKAGES := $(wildcard libs/* services/* tools/*)
 STAMP := $(VENV)/.installed
 EMULATOR_STAMP := .venv-emulator/.installed
+PEERS_STAMP := .venv-peers/.installed
 BOOKSTORE := $(BIN)/bookstore
 # Trust the machine's certificate store, as pip does: a company's own authority is in there.
 export UV_SYSTEM_CERTS := 1
@@ -71,7 +72,7 @@ format: setup ## format the code and sort imports
 bench: setup ## orders/s, latencies, CPU and calls per order, on a fresh stack: make bench [ARGS=...]
 	@$(BOOKSTORE) bench $(ARGS)
 
-bench-peers: setup ## the same saga work on DBOS Transact, in the same run
+bench-peers: setup $(PEERS_STAMP) ## the same saga work on DBOS Transact, in the same run
 	@$(BOOKSTORE) bench-peers $(ARGS)
 
 ##@ Maintain
@@ -107,4 +108,10 @@ $(EMULATOR_STAMP): $(BIN)/uv requirements/emulator.txt
 	@echo "installing the AWS emulator ..."
 	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-emulator
 	@$(BIN)/uv pip sync --quiet --python .venv-emulator/bin/python --require-hashes requirements/emulator.txt
+	@touch $@
+
+$(PEERS_STAMP): $(BIN)/uv requirements/peers.txt
+	@echo "installing what the benchmark compares with ..."
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-peers
+	@$(BIN)/uv pip sync --quiet --python .venv-peers/bin/python --require-hashes requirements/peers.txt
 	@touch $@

@@ -10,9 +10,11 @@ import shutil
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -60,6 +62,7 @@ class BenchStack:
 
     def __init__(self, stack: LocalStack, probes: Probes, http: aiohttp.ClientSession) -> None:
         self.endpoints = stack.endpoints
+        self.superuser_url = superuser_url(stack)
         self.probes = probes
         self.http = http
         self.idle: dict[Key, float] = {}
@@ -109,8 +112,6 @@ class BenchStack:
 
     async def confirmation_ms(self, customer_id: str) -> list[float]:
         """From stored to confirmed, of each order of a customer, by the database's clock."""
-        from datetime import datetime
-
         times: list[float] = []
         parameters = {"customer_id": customer_id, "limit": "200"}
         while True:
@@ -213,6 +214,4 @@ def own_cpu_seconds() -> float:
 
 def keys(count: int, seed: int, phase: str) -> Sequence[str]:
     """A careful client's Idempotency-Keys."""
-    import uuid
-
     return [str(uuid.uuid5(uuid.NAMESPACE_OID, f"{phase} {seed} {n}")) for n in range(count)]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bookstore.bench import report, scenario
+from bookstore.bench import peers, report, scenario
 from bookstore.bench.marks import marks_of
 from bookstore.stack_commands import told_plainly
 
@@ -22,6 +22,17 @@ def run_bench(options: scenario.Options, json_file: Path | None) -> None:
     report.show(result, console)
     if json_file is not None:
         report.write_json(json_file, result, marks_of(result))
+
+
+def run_bench_peers(
+    sagas: int, rounds: int, clients: int, seed: int, json_file: Path | None
+) -> None:
+    """Compare, print, and write the JSON file if there is to be one."""
+    with told_plainly():
+        result = asyncio.run(peers.compare(sagas, rounds, clients, seed, _say))
+    report.show_comparison(result, console)
+    if json_file is not None:
+        report.write_json(json_file, result, result.marks())
 
 
 def _say(text: str) -> None:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bookstore.bench.marks import Mark, marks_of
+from bookstore.bench.peers import Comparison
 from bookstore.bench.scenario import Phase, Report
 
 TITLES = {
@@ -35,6 +36,33 @@ def show(report: Report, console: Console) -> None:
     for table in (_speed(phases), _cpu(phases), _calls(phases), _at_rest(report)):
         console.print(table)
     show_marks(marks_of(report), console)
+
+
+def show_comparison(comparison: Comparison, console: Console) -> None:
+    """The turns of a comparison and what follows from them."""
+    console.print(machine_line(comparison.machine))
+    versions = ", ".join(f"{name} {number}" for name, number in comparison.peer_versions.items())
+    settings = ", ".join(f"{name}={value}" for name, value in comparison.peer_settings.items())
+    console.print(
+        f"DBOS: {versions}; {settings}; its payment steps call nobody.\n"
+        "Ours: HTTP, bus, queues, ledger, and a simulated payment gateway over HTTP.\n"
+    )
+    table = _table(
+        "saga work",
+        ["turn", "sagas", "sagas/s", "CPU ms a saga", "of it PostgreSQL", "p50 ms", "p99 ms"],
+    )
+    for turn in comparison.rounds:
+        table.add_row(
+            turn.who,
+            str(turn.sagas),
+            f"{turn.sagas_per_second:.0f}",
+            f"{turn.cpu_ms:.2f}",
+            f"{turn.postgres_cpu_ms:.2f}",
+            f"{turn.latency_ms.p50_ms:.1f}",
+            f"{turn.latency_ms.p99_ms:.1f}",
+        )
+    console.print(table)
+    show_marks(comparison.marks(), console)
 
 
 def machine_line(machine: Any) -> str:
