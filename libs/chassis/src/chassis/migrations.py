@@ -6,19 +6,23 @@ Each service keeps its revisions in `<package>/migrations/versions`; there is no
 
 import importlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.autogenerate import compare_metadata
-from alembic.config import Config
-from alembic.migration import MigrationContext
 from sqlalchemy import Connection, MetaData, func, select
 from sqlalchemy.ext.asyncio import create_async_engine
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+# Alembic is imported where it is used: it takes 8 MB, and a process that serves never migrates.
 
 # Any constant does; it only has to be the same in every process that migrates.
 _LOCK = 7_215_011
 
 
-def _config(package: str) -> Config:
+def _config(package: str) -> "Config":
+    from alembic.config import Config
+
     module = importlib.import_module(package)
     if module.__file__ is None:
         raise RuntimeError(f"{package} has no folder to look for migrations in")
@@ -30,6 +34,7 @@ def _config(package: str) -> Config:
 
 async def migrate(database_url: str, package: str) -> None:
     """Bring the schema to the newest revision; raises what the database raises."""
+    from alembic import command
 
     def upgrade(connection: Connection) -> None:
         connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
@@ -47,6 +52,8 @@ async def migrate(database_url: str, package: str) -> None:
 
 async def drift(database_url: str, metadata: MetaData) -> list[str]:
     """What autogenerate would still change: empty when migrations and tables agree."""
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
 
     def compare(connection: Connection) -> list[str]:
         context = MigrationContext.configure(
