@@ -34,13 +34,18 @@ class Edge:
             if problem is not None:
                 await _answer(problem, send)
                 return
-            receive, send = self._limited(receive, send)
-        request_id = headers.get(b"x-request-id", b"").decode("latin-1")[:64]
-        if request_id:
-            with correlated(request_id):
-                await self._app(scope, receive, send)
+            receive, answer = self._limited(receive, send)
         else:
-            await self._app(scope, receive, send)
+            answer = send
+        request_id = headers.get(b"x-request-id", b"").decode("latin-1")[:64]
+        try:
+            if request_id:
+                with correlated(request_id):
+                    await self._app(scope, receive, answer)
+            else:
+                await self._app(scope, receive, answer)
+        except _TooLarge:  # From an endpoint that reads the body itself.
+            await _answer(self._too_large(), send)
 
     def _refusal(self, headers: dict[bytes, bytes]) -> Problem | None:
         length = headers.get(b"content-length", b"0")
@@ -76,7 +81,8 @@ class Edge:
             return message
 
         async def answered(message: Message) -> None:
-            # The framework takes the error for a broken body; what it says of it is replaced.
+            # Where the framework reads the body, it takes the error for a broken one and answers;
+            # what it says of it is replaced.
             if not refused:
                 await send(message)
             elif message["type"] == "http.response.start":

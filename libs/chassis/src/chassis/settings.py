@@ -4,10 +4,34 @@ Guarantee: a wrong or missing variable ends the process with one line that names
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
+DATABASE_URL_FORM = "postgresql+asyncpg://user:password@host:port/database"
+
+
+def _is_database_url(value: SecretStr) -> SecretStr:
+    """The text never shows the value, which holds a password."""
+    try:
+        driver = make_url(value.get_secret_value()).drivername
+    except (ArgumentError, ValueError):
+        driver = ""
+    if driver != "postgresql+asyncpg":
+        raise ValueError(f"it has to look like {DATABASE_URL_FORM}")
+    return value
+
+
+def _upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
+
+
+LogLevel = Annotated[
+    Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_upper)
+]
 
 
 class ServiceSettings(BaseSettings):
@@ -15,8 +39,8 @@ class ServiceSettings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
 
-    database_url: SecretStr = Field(
-        description="postgresql+asyncpg://user:password@host:port/database"
+    database_url: Annotated[SecretStr, AfterValidator(_is_database_url)] = Field(
+        description=DATABASE_URL_FORM
     )
     database_pool_size: int = Field(default=8, ge=1, le=100)
     aws_endpoint_url: str | None = Field(
@@ -33,7 +57,7 @@ class ServiceSettings(BaseSettings):
         default=30, ge=1, description="how long a killed worker's claim on a message holds"
     )
     max_messages_in_flight: int = Field(default=200, ge=10, le=10_000)
-    log_level: str = "INFO"
+    log_level: LogLevel = "INFO"
     log_format: Literal["json", "console"] = "json"
     otel_exporter_otlp_endpoint: str | None = None
     trace_file: Path | None = Field(

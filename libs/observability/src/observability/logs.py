@@ -5,6 +5,7 @@ so that one order's lines can be found across all services.
 """
 
 import contextlib
+import json
 import logging
 import sys
 from collections.abc import Iterator
@@ -46,7 +47,10 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return orjson.dumps(line).decode()
+        try:
+            return orjson.dumps(line).decode()
+        except TypeError:  # Half of a surrogate pair, which a client can send within JSON.
+            return json.dumps(line, ensure_ascii=False).encode("utf-8", "replace").decode()
 
 
 class ConsoleFormatter(logging.Formatter):
