@@ -21,7 +21,7 @@ DECLINED_CARD = "pm_card_visa_chargeDeclined"
 NO_FUNDS_CARD = "pm_card_visa_chargeDeclinedInsufficientFunds"
 EXPIRED_CARD = "pm_card_chargeDeclinedExpiredCard"
 
-STALL_SECONDS = 2.0
+STALL_SECONDS = 1.5
 WAIT_SECONDS = 10
 # The gateway has charged, but holds its answer back for this long: the worker is killed meanwhile.
 CRASH_WINDOW_SECONDS = 5.0
@@ -29,7 +29,7 @@ CRASH_WINDOW_SECONDS = 5.0
 SCARCE_COPIES = 4
 PLENTY_COPIES = 12
 # Orders arrive over this time, so that the crash falls into their midst.
-ARRIVAL_SECONDS = 2.2
+ARRIVAL_SECONDS = 1.8
 
 Fault = dict[str, Any]
 

@@ -16,6 +16,7 @@ from typing import Any
 from bookstore.demo.outcomes import Result, outcome_of
 from bookstore.demo.plan import Plan, PlannedOrder
 from bookstore.demo.shop import Answer, Shop, ShopError
+from stack import StackError
 from stack.control import call
 
 SETTLE_SECONDS = 60.0
@@ -67,8 +68,9 @@ class Player:
         self.acknowledged: set[str] = set()
 
     async def play(self) -> None:
-        """Run until every request has its result."""
+        """Run until every request has its result; raises ShopError or StackError."""
         watching = asyncio.create_task(self._watch())
+        failure: Exception | None = None
         try:
             async with self._shop.faults(self._plan.faults) as faults, asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._crash(faults["crash"]))
@@ -76,9 +78,13 @@ class Player:
                 for planned in self._plan.orders:
                     tasks.create_task(self._one(planned))
             await self._look()
+        except* (ShopError, StackError) as failures:
+            failure = failures.exceptions[0]
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
+        if failure is not None:
+            raise failure
 
     async def _one(self, planned: PlannedOrder) -> None:
         await asyncio.sleep(max(0.0, planned.at_seconds - self._progress.seconds))

@@ -18,6 +18,9 @@ from stack import NotRunningError, StackError, Supervisor, is_running, read_stat
 
 JOIN_SECONDS = 90.0
 POLL_SECONDS = 0.1
+# Shorter than in any stack that is to last, so that nobody waits long for what a killed worker had
+# in its hands. The lease ends first, so that a message that comes back finds nobody at it.
+IMPATIENCE = {"VISIBILITY_SECONDS": "4", "LEASE_SECONDS": "3"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ async def open_stack(data_dir: Path, screen: Screen) -> AsyncIterator[Session]:
         screen.step(f"a stack runs here already (pid {state['pid']}), so that one is used")
         yield Session(data_dir, Endpoints.of(state["endpoints"]))
         return
-    stack = local_stack(data_dir)
+    stack = local_stack(data_dir, service_environment=IMPATIENCE)
     with screen.starting([process.name for process in stack.processes]) as starting:
         supervisor = stack.supervisor(on_event=starting.on_event)
         await supervisor.start()
