@@ -56,6 +56,12 @@ REFUSED = [
     pytest.param(
         changed(payment_method="4242424242424242"), 422, "invalid_request", id="card-number"
     ),
+    pytest.param(
+        changed(payment_method="pm_4242424242424242"),
+        422,
+        "invalid_request",
+        id="card-number-in-disguise",
+    ),
     pytest.param(changed(surprise=1), 422, "invalid_request", id="unknown-field"),
     pytest.param(b" " * (2 * 1024 * 1024 + 1), 413, "content_too_large", id="too-large"),
 ]

@@ -286,3 +286,39 @@ async def test_a_message_stays_hidden_for_as_long_as_the_work_on_it_takes(
         handler.gate.set()
         await until(empty)
     assert len(handler.done) == 1
+
+
+async def test_waiting_does_not_use_up_a_messages_receives(
+    aws: Any,
+    queue: Any,
+    consuming: Running,
+    put: Any,
+    message: Make,
+    event_body: Body,
+    until: Any,
+    empty: Any,
+) -> None:
+    dead = await aws.sqs.get_queue_attributes(
+        QueueUrl=queue.dead_letter_url, AttributeNames=["QueueArn"]
+    )
+    policy = {"deadLetterTargetArn": dead["Attributes"]["QueueArn"], "maxReceiveCount": 8}
+    await aws.sqs.set_queue_attributes(
+        QueueUrl=queue.url, Attributes={"RedrivePolicy": orjson.dumps(policy).decode()}
+    )
+    waits = 0
+
+    async def handle(_: Envelope) -> bool:
+        nonlocal waits
+        waits += 1
+        if waits <= 12:
+            raise RetryLater("the gateway's circuit is open", 0.0)
+        return True
+
+    await put(event_body(message()))
+    async with consuming(handle):
+        await until(empty)
+    assert waits == 13
+    dead = await aws.sqs.get_queue_attributes(
+        QueueUrl=queue.dead_letter_url, AttributeNames=["ApproximateNumberOfMessages"]
+    )
+    assert dead["Attributes"]["ApproximateNumberOfMessages"] == "0"

@@ -55,7 +55,7 @@ class Resources:
     async def _queue_url(self, name: str) -> str:
         @retry(
             retry=retry_if_exception_type((ClientError, BotoCoreError, OSError)),
-            wait=exponential_jitter(initial=0.1, max=2),
+            wait=exponential_jitter(multiplier=0.1, max=2),
             stop=stop_after_delay(60),
             before_sleep=before_sleep_log(log, logging.WARNING),
             reraise=True,

@@ -75,7 +75,8 @@ def or_missing(value: T | None) -> T | MISSING:
 @cache
 def _validator(name: str, version: int) -> jsonschema_rs.Draft202012Validator:
     schema: Mapping[str, Any] = message_type(name, version).schema
-    return jsonschema_rs.Draft202012Validator(dict(schema), validate_formats=True)
+    # Masked: a refused value may be what must not be logged, such as a card number.
+    return jsonschema_rs.Draft202012Validator(dict(schema), validate_formats=True, mask="the value")
 
 
 def _pointer(path: Any) -> str:

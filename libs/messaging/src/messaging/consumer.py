@@ -13,6 +13,7 @@ that an outage does not use up the receive counts of innocent messages.
 
 import asyncio
 import logging
+import math
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -42,6 +43,10 @@ DELETE_LINGER_SECONDS = 0.05
 BACKOFF_LIMIT_SECONDS = 60.0
 # Under load an answer is never far; an idle long poll is cut off.
 LAST_ANSWER_SECONDS = 0.5
+# Half of the receives after which the topology's queues give a message up.
+MAX_INNOCENT_RECEIVES = 4
+# SQS delays a message by a quarter of an hour at most (SQS quotas).
+MAX_DELAY_SECONDS = 900
 # SQS lets a message be invisible for 12 hours in all from its receipt (SQS quotas).
 MAX_INVISIBLE_SECONDS = 12 * 3600
 
@@ -205,7 +210,7 @@ class Consumer:
             outcome = "dead_lettered"
         except RetryLater as early:
             log.info("%s is too early: %s", name, early)
-            await self._retry_in(record, early.seconds)
+            await self._put_back(record, early.seconds)
             outcome = "retried"
         except Exception as error:
             await self._retry_after_failure(record, name, error)
@@ -242,9 +247,26 @@ class Consumer:
         if is_outage(error):
             self._resume_at = time.monotonic() + delay
             log.warning("a dependency is down; receiving pauses %.1f s: %s", delay, error)
+            await self._put_back(record, delay)
         else:
             log.error("%s failed and is tried again in %.1f s", name, delay, exc_info=error)
-        await self._retry_in(record, delay)
+            await self._retry_in(record, delay)
+
+    async def _put_back(self, record: Record, seconds: float) -> None:
+        """Try again later what is not the message's fault.
+
+        SQS counts every receipt towards the dead-letter queue, whatever the reason; before an
+        innocent message has used up its receives, a copy with the same id takes its place.
+        """
+        if record.receives < MAX_INNOCENT_RECEIVES:
+            await self._retry_in(record, seconds)
+            return
+        await self._sqs.send_message(
+            QueueUrl=self._queue_url,
+            MessageBody=record.body,
+            DelaySeconds=min(math.ceil(seconds), MAX_DELAY_SECONDS),
+        )
+        await self._deletes(record)
 
     async def _retry_in(self, record: Record, seconds: float) -> None:
         await self._sqs.change_message_visibility(

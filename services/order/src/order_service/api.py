@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Header, Path, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from chassis import Problem, problem_responses
 from contracts.models.common import OrderLine
@@ -35,6 +35,8 @@ Prefer = Annotated[
         max_length=200, description="`wait=N`: wait up to N seconds for the outcome (RFC 7240)."
     ),
 ]
+# Card numbers have 12 to 19 digits (ISO/IEC 7812-1); no token has as many in a row.
+_CARD_NUMBER = re.compile(r"\d{12}")
 _WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,4})(?:$|[,;\s])")
 
 
@@ -50,6 +52,14 @@ class OrderRequest(BaseModel):
         max_length=128,
         description="A token from the payment gateway, never a card number.",
     )
+
+    @field_validator("payment_method")
+    @classmethod
+    def refuse_card_numbers(cls, token: str) -> str:
+        """A card number in disguise must go no further: it would be stored and logged."""
+        if _CARD_NUMBER.search(token):
+            raise ValueError("this looks like a card number; send the gateway's token instead")
+        return token
 
 
 def order_routes(orders: Orders, max_wait_seconds: float) -> APIRouter:
