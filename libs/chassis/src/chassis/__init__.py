@@ -3,6 +3,7 @@
 Guarantee: importing it connects to nothing and reads no environment; that happens in `main`.
 """
 
+from chassis.lean import without
 from chassis.problems import Problem, ProblemDocument, problem_responses
 from chassis.queue_worker import QueueWorker
 from chassis.resources import Resources
@@ -20,4 +21,5 @@ __all__ = [
     "Worker",
     "main",
     "problem_responses",
+    "without",
 ]

@@ -4,25 +4,25 @@ Guarantee: every call has a time limit and at most three tries; above this layer
 not calls.
 """
 
-import sys
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack
 from typing import Any
 
 from prometheus_client import Counter
+
+from chassis.lean import without
 
 CALLS = Counter("aws_calls_total", "Requests to AWS, retries included", ["operation"])
 
 
 async def open_clients(
     stack: AsyncExitStack, *services: str, region: str, endpoint_url: str | None
-) -> list[Any]:
-    """Clients of these services ('sqs', ...) that live as long as the exit stack.
+) -> dict[str, Any]:
+    """Clients of these services ('sqs', ...), by name, that live as long as the exit stack.
 
     `endpoint_url`: an emulator's address; None on AWS, where botocore knows the addresses. The
     loader's cache is emptied: it keeps descriptions of all services, which nobody needs any more.
     """
-    with _without_httpx():
+    with without("httpx"):
         from aiobotocore.config import AioConfig
         from aiobotocore.session import get_session
 
@@ -35,13 +35,13 @@ async def open_clients(
         retries={"mode": "standard", "total_max_attempts": 3},
         parameter_validation=False,
     )
-    clients = []
+    clients = {}
     for service in services:
         client = await stack.enter_async_context(
             session.create_client(service, endpoint_url=endpoint_url, config=config)
         )
         client.meta.events.register("before-send", _count)
-        clients.append(client)
+        clients[service] = client
     session.get_component("data_loader")._cache.clear()
     return clients
 
@@ -49,15 +49,3 @@ async def open_clients(
 def _count(request: Any, event_name: str, **_: Any) -> None:
     """`before-send.sqs.ReceiveMessage` is emitted for every try."""
     CALLS.labels(event_name.rpartition(".")[2]).inc()
-
-
-@contextmanager
-def _without_httpx() -> Iterator[None]:
-    """aiobotocore loads httpx, a second HTTP client, wherever it is installed: 7 MB for nothing."""
-    hidden = {name: sys.modules.pop(name) for name in ("httpx",) if name in sys.modules}
-    sys.modules["httpx"] = None  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        del sys.modules["httpx"]
-        sys.modules.update(hidden)

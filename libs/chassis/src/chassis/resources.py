@@ -4,7 +4,7 @@ Guarantee: opened once, bounded, and closed in reverse order however the process
 """
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -69,9 +69,16 @@ class Resources:
 
 @asynccontextmanager
 async def open_resources(
-    service: str, settings: ServiceSettings, tables: MessagingTables, tracing: Tracing
+    service: str,
+    settings: ServiceSettings,
+    tables: MessagingTables,
+    tracing: Tracing,
+    aws: Sequence[str] = ("events", "sqs", "dynamodb"),
 ) -> AsyncIterator[Resources]:
-    """Open everything; nothing is contacted yet except that AWS clients read their credentials."""
+    """Open everything; nothing is contacted yet except that AWS clients read their credentials.
+
+    `aws` names the clients to open; `dynamodb` is None where a service keeps nothing there.
+    """
     async with AsyncExitStack() as stack:
         engine = create_async_engine(
             settings.database_url.get_secret_value(),
@@ -84,24 +91,19 @@ async def open_resources(
         )
         stack.push_async_callback(engine.dispose)
         tracing.instrument_engine(engine)
-        events, sqs, dynamodb = await open_clients(
-            stack,
-            "events",
-            "sqs",
-            "dynamodb",
-            region=settings.aws_region,
-            endpoint_url=settings.aws_endpoint_url,
+        clients = await open_clients(
+            stack, *aws, region=settings.aws_region, endpoint_url=settings.aws_endpoint_url
         )
         topology = load_topology()
-        relay = Relay(engine, tables, events, bus=topology.bus)
+        relay = Relay(engine, tables, clients["events"], bus=topology.bus)
         yield Resources(
             service=service,
             settings=settings,
             topology=topology,
             engine=engine,
-            events=events,
-            sqs=sqs,
-            dynamodb=dynamodb,
+            events=clients["events"],
+            sqs=clients["sqs"],
+            dynamodb=clients.get("dynamodb"),
             tables=tables,
             outbox=Outbox(engine, tables, relay.wake),
             relay=relay,

@@ -66,6 +66,7 @@ class Service:
     metadata: MetaData
     tables: MessagingTables
     compose: Callable[[Resources], Awaitable[Parts]]
+    aws: tuple[str, ...] = ("events", "sqs", "dynamodb")
 
 
 def main(service: Service, argv: Sequence[str] | None = None) -> None:
@@ -112,7 +113,9 @@ async def _serve(service: Service, settings: ServiceSettings, role: str) -> int:
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stopping.set)
-    async with open_resources(service.name, settings, service.tables, tracing) as resources:
+    async with open_resources(
+        service.name, settings, service.tables, tracing, service.aws
+    ) as resources:
         parts = await service.compose(resources)
         workers: list[Worker] = []
         if role in ("worker", "all"):

@@ -52,4 +52,5 @@ SERVICE = Service(
     metadata=METADATA,
     tables=MESSAGING,
     compose=compose,
+    aws=("events", "sqs"),
 )

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import orjson
-import stripe
 from fastapi import APIRouter, Header, Request, Response
 from pydantic import BaseModel, SecretStr
 
@@ -18,6 +17,7 @@ from contracts.models.common import Money
 from messaging import RetryLater
 from payment_service.domain import Payment, Status
 from payment_service.notices import Notices
+from payment_service.sdk import stripe
 from payment_service.store import Payments
 
 # Stripe's own default: older signatures may be replays (Stripe docs, "Verify webhook signatures").

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-import stripe
-
 from payment_service.domain import Intent, Payment, Refund, Refusal
+from payment_service.sdk import stripe
 
 _REASONS = {
     "insufficient_funds": "insufficient_funds",

@@ -25,7 +25,6 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 import aiohttp
-import stripe
 from prometheus_client import Gauge, Histogram
 from tenacity import (
     AsyncRetrying,
@@ -45,6 +44,7 @@ from payment_service.documents import (
     refused_intent,
 )
 from payment_service.domain import Intent, Payment, Refund
+from payment_service.sdk import stripe
 from payment_service.settings import PaymentSettings
 
 log = logging.getLogger(__name__)
