@@ -177,6 +177,11 @@ def test_a_broken_invariant_says_where_to_look() -> None:
     assert said == "I2, stock is right: 3 instead of 4; look at GET /ops/stock of the catalog"
 
 
+def test_a_stuck_message_is_named_before_what_it_led_to() -> None:
+    stuck = Check("I5", "messages", "1", "2", False, "OrderConfirmed")
+    assert (first_failure([], [BAD, stuck]) or "").startswith("I5")
+
+
 def test_another_outcome_says_what_was_expected() -> None:
     said = first_failure([RIGHT, row_of("pending")], [GOOD]) or ""
     assert said.startswith("more wanted than in stock: 1 pending instead of 2 confirmed, 1 out of")

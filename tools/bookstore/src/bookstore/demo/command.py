@@ -99,11 +99,11 @@ async def _run(seed: int, data_dir: Path, screen: Screen, sessions: list[Session
             checks = await balance_sheet(
                 session.endpoints, acknowledged=player.acknowledged, settle_seconds=REST_SECONDS
             )
-    rows = rows_of(plan.scenarios, progress.results)
-    if timeline is not None:
-        screen.console.print("", timeline_table(timeline))
-    screen.console.print("", outcomes_table(rows))
-    screen.console.print("", balance_table(checks), "")
+        rows = rows_of(plan.scenarios, progress.results)
+        if timeline is not None:
+            screen.console.print("", timeline_table(timeline))
+        screen.console.print("", outcomes_table(rows))
+        screen.console.print("", balance_table(checks), "")
     failure = first_failure(rows, checks)
     seconds = time.monotonic() - began
     if failure is None:
@@ -141,7 +141,9 @@ async def _play(player: Player, progress: Progress, screen: Screen) -> None:
             telling.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await telling
-    progress.tell(f"all settled; {plain_line(progress)}")
+    unsettled = progress.unsettled
+    said = f"{unsettled} orders are not settled" if unsettled else "all settled"
+    progress.tell(f"{said}; {plain_line(progress)}")
 
 
 def _cancelled_order(results: list[Result]) -> str | None:

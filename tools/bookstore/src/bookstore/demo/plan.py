@@ -205,7 +205,7 @@ def _with_unknown_book(draft: _Draft, book: Book) -> list[dict[str, Any]]:
 
 
 def _stalled_gateway(draft: _Draft) -> None:
-    draft.scenario("stalled", f"gateway stalls {STALL_SECONDS:g} s, recovers", confirmed=8)
+    draft.scenario("stalled", f"gateway stalls for {STALL_SECONDS:g} s", confirmed=8)
     for _ in range(8):
         draft.order("stalled", draft.body(STALLED_CARD), (0.0, 0.2))
 

@@ -43,6 +43,11 @@ class Progress:
         """Since the start."""
         return time.monotonic() - self.began
 
+    @property
+    def unsettled(self) -> int:
+        """Orders that still are on their way."""
+        return sum(view["status"] not in _SETTLED for view in self.orders.values())
+
     def tell(self, text: str) -> None:
         """Something worth a line has happened."""
         self.on_event(self.seconds, text)
