@@ -32,6 +32,7 @@ class Resources:
     settings: ServiceSettings
     topology: Topology
     engine: AsyncEngine
+    reader: AsyncEngine
     events: Any
     sqs: Any
     dynamodb: Any
@@ -101,6 +102,8 @@ async def open_resources(
             settings=settings,
             topology=topology,
             engine=engine,
+            # The same pool, for single reads: without BEGIN and ROLLBACK around them.
+            reader=engine.execution_options(isolation_level="AUTOCOMMIT"),
             events=clients["events"],
             sqs=clients["sqs"],
             dynamodb=clients.get("dynamodb"),

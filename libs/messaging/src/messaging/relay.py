@@ -57,6 +57,8 @@ class Relay:
         concurrency: int = 1,
     ) -> None:
         self._engine = engine
+        # Marking is one statement, so it is its own transaction.
+        self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._table = tables.outbox
         self._events = events
         self._bus = bus
@@ -124,7 +126,7 @@ class Relay:
         task.add_done_callback(_log_lost_marks)
 
     async def _mark_all(self, lots: list[list[str]]) -> list[None]:
-        async with self._engine.begin() as connection:
+        async with self._autocommit.connect() as connection:
             await connection.execute(self._mark, {"ids": [i for lot in lots for i in lot]})
         return [None] * len(lots)
 

@@ -19,12 +19,12 @@ async def compose(resources: Resources) -> Parts:
     assert isinstance(settings, OrderSettings)
     sender = Sender(SERVICE.name)
     orchestrator = Orchestrator(SAGAS, SagaStore(SAGAS_TABLE), sender)
-    outcomes = Outcomes(resources.engine)
+    outcomes = Outcomes(resources.reader)
     keys = HttpIdempotency(
         resources.dynamodb, table=resources.table("http-idempotency"), scope=SERVICE.name
     )
     orders = Orders(
-        engine=resources.engine,
+        reader=resources.reader,
         outbox=resources.outbox,
         orchestrator=orchestrator,
         keys=keys,

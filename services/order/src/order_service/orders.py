@@ -52,14 +52,14 @@ class Orders:
     def __init__(
         self,
         *,
-        engine: AsyncEngine,
+        reader: AsyncEngine,
         outbox: Outbox,
         orchestrator: Orchestrator,
         keys: HttpIdempotency,
         outcomes: Outcomes,
         max_streams: int,
     ) -> None:
-        self._engine = engine
+        self._reader = reader
         self._outbox = outbox
         self._orchestrator = orchestrator
         self._keys = keys
@@ -136,10 +136,9 @@ class Orders:
             if existing.fingerprint != order.fingerprint:
                 raise _key_reused()
         if wait_seconds > 0:
-            await self._outcomes.wait_for(order.order_id, wait_seconds)
-        if is_new and wait_seconds <= 0:
-            return _accepted(view_of(order))
-        return _outcome(await self._row(order.order_id))
+            settled = await self._outcomes.wait_for(order.order_id, wait_seconds)
+            return _outcome(settled or await self._row(order.order_id))
+        return _accepted(view_of(order)) if is_new else _outcome(await self._row(order.order_id))
 
     async def cancel(self, order_id: str, *, wait_seconds: float) -> StoredResponse:
         """Start the cancellation; raises Refused, or Problem for an unknown order."""
@@ -153,9 +152,8 @@ class Orders:
             await self._orchestrator.store.insert(connection, [instance])
             await store.set_status(connection, order_id, OrderStatus.CANCELLING)
             transaction.send(messages)
-        if wait_seconds > 0:
-            await self._outcomes.wait_for(order_id, wait_seconds)
-        row = await self._row(order_id)
+        settled = await self._outcomes.wait_for(order_id, wait_seconds) if wait_seconds else None
+        row = settled or await self._row(order_id)
         if row.status == OrderStatus.CONFIRMED:
             raise domain.Refused(
                 row.reason or "refund_failed", "The refund failed; nothing changed."
@@ -167,7 +165,7 @@ class Orders:
 
     async def view(self, order_id: str) -> OrderView:
         """An order with its timeline; raises Problem for an unknown one."""
-        async with self._engine.connect() as connection:
+        async with self._reader.connect() as connection:
             row = await store.find_order(connection, order_id)
             if row is None:
                 raise _unknown(order_id)
@@ -184,7 +182,7 @@ class Orders:
     ) -> OrderPage:
         """A page of orders, newest first; raises Problem for a cursor that is not one of ours."""
         rows = await store.list_orders(
-            self._engine,
+            self._reader,
             customer_id=customer_id,
             status=status,
             before=_position(cursor),
@@ -221,10 +219,10 @@ class Orders:
 
     async def census(self) -> dict[str, dict[str, int]]:
         """Saga instances by saga and status."""
-        return await self._orchestrator.store.census(self._engine, self._orchestrator.names)
+        return await self._orchestrator.store.census(self._reader, self._orchestrator.names)
 
     async def _row(self, order_id: str) -> Any:
-        async with self._engine.connect() as connection:
+        async with self._reader.connect() as connection:
             row = await store.find_order(connection, order_id)
         if row is None:
             raise _unknown(order_id)

@@ -6,12 +6,12 @@ and nobody waits past their time.
 
 import asyncio
 import logging
+from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from order_service.domain import OrderStatus
-from order_service.store import statuses
+from order_service.store import settled_orders
 
 log = logging.getLogger(__name__)
 
@@ -23,13 +23,13 @@ class Outcomes:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
-        self._waiting: dict[str, set[asyncio.Future[OrderStatus]]] = {}
+        self._waiting: dict[str, set[asyncio.Future[Any]]] = {}
         self._wanted = asyncio.Event()
         self._stopping = False
 
-    async def wait_for(self, order_id: str, seconds: float) -> OrderStatus | None:
-        """The order's settled status, or None if it is not settled in time."""
-        future: asyncio.Future[OrderStatus] = asyncio.get_running_loop().create_future()
+    async def wait_for(self, order_id: str, seconds: float) -> Any | None:
+        """The settled order's row, or None if it is not settled in time."""
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(order_id, set()).add(future)
         self._wanted.set()
         try:
@@ -52,15 +52,14 @@ class Outcomes:
                 continue
             await asyncio.sleep(POLL_SECONDS)
             try:
-                found = await statuses(self._engine, list(self._waiting))
+                rows = await settled_orders(self._engine, list(self._waiting))
             except (SQLAlchemyError, OSError) as error:
                 log.warning("cannot ask for outcomes: %s", error)
                 continue
-            for order_id, status in found.items():
-                if status.is_settled:
-                    for future in self._waiting.pop(order_id, set()):
-                        if not future.done():
-                            future.set_result(status)
+            for row in rows:
+                for future in self._waiting.pop(str(row.order_id), set()):
+                    if not future.done():
+                        future.set_result(row)
 
     def stop(self) -> None:
         """Let `run` return."""

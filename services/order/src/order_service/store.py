@@ -72,7 +72,10 @@ _settle = BulkUpdate(
     computed={"updated_at": lambda _: func.now(), "reconciled_at": lambda _: null()},
 )
 _ids = bindparam("ids", type_=ARRAY(UUID(as_uuid=False)))
-_states = select(ORDERS.c.order_id, ORDERS.c.status).where(ORDERS.c.order_id == func.any(_ids))
+_settled = select(ORDERS).where(
+    ORDERS.c.order_id == func.any(_ids),
+    ORDERS.c.status.in_([str(status) for status in OrderStatus if status.is_settled]),
+)
 
 
 async def insert_orders(connection: AsyncConnection, orders: Sequence[Order]) -> set[str]:
@@ -115,11 +118,10 @@ async def set_status(connection: AsyncConnection, order_id: str, status: OrderSt
     )
 
 
-async def statuses(engine: AsyncEngine, order_ids: Iterable[str]) -> dict[str, OrderStatus]:
-    """Where these orders stand, in one statement."""
+async def settled_orders(engine: AsyncEngine, order_ids: Iterable[str]) -> list[Any]:
+    """The rows of those of these orders that are settled, in one statement."""
     async with engine.connect() as connection:
-        rows = await connection.execute(_states, {"ids": list(order_ids)})
-        return {str(row.order_id): OrderStatus(row.status) for row in rows}
+        return list(await connection.execute(_settled, {"ids": list(order_ids)}))
 
 
 async def list_orders(

@@ -201,6 +201,8 @@ class Payments:
 
     def __init__(self, engine: AsyncEngine, outbox: Outbox) -> None:
         self._engine = engine
+        # The same pool, for single reads: without BEGIN and ROLLBACK around them.
+        self._reader = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._outbox = outbox
         self._begins: Batcher[Payment, tuple[Payment, bool]] = Batcher(
             self._begin_all, max_items=MAX_GROUP, max_in_flight=2
@@ -249,12 +251,12 @@ class Payments:
             .order_by(PAYMENTS.c.started_at)
             .limit(limit)
         )
-        async with self._engine.connect() as connection:
+        async with self._reader.connect() as connection:
             return [payment_of(row) for row in await connection.execute(statement)]
 
     async def of_ids(self, payment_ids: Sequence[str]) -> Mapping[str, Payment]:
         """The payments of these ids that exist."""
-        async with self._engine.connect() as connection:
+        async with self._reader.connect() as connection:
             rows = await connection.execute(_read_ids, {"ids": list(payment_ids)})
             return {str(row.payment_id): payment_of(row) for row in rows}
 
@@ -266,7 +268,7 @@ class Payments:
         ).group_by(table.status, table.currency)
         by_status: dict[str, int] = dict.fromkeys(map(str, Status), 0)
         money: dict[str, dict[str, int]] = {"authorized": {}, "captured": {}, "refunded": {}}
-        async with self._engine.connect() as connection:
+        async with self._reader.connect() as connection:
             for status, currency, count, total in await connection.execute(statement):
                 by_status[status] += count
                 for name, statuses in _MONEY.items():
@@ -329,7 +331,7 @@ class Payments:
         return [stored.get(payment_id) for payment_id in ids]
 
     async def _look_all(self, notices: list[Notice]) -> Sequence[Found]:
-        async with self._engine.connect() as connection:
+        async with self._reader.connect() as connection:
             rows = await connection.execute(
                 _look,
                 {
