@@ -1,5 +1,6 @@
 """The embedded servers: up quickly, private, durable where they promise it, gone afterwards."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -139,6 +140,23 @@ async def test_data_survive_a_stop_and_a_killed_postgres(data_dir: Path, until: 
         assert await sqs.get_queue_url(QueueName="orders")
     postgres.remove()
     assert not (data_dir / "postgres").exists()
+
+
+async def test_a_dead_clients_long_poll_takes_no_message_with_it(data_dir: Path) -> None:
+    async with (
+        EmbeddedServers(data_dir, valkey=False) as servers,
+        AsyncExitStack() as aws,
+    ):
+        dying, alive = await clients(aws, servers.aws_endpoint_url, "sqs", "sqs")
+        url = (await alive.create_queue(QueueName="orders"))["QueueUrl"]
+        poll = asyncio.create_task(dying.receive_message(QueueUrl=url, WaitTimeSeconds=20))
+        await asyncio.wait([poll], timeout=0.5)  # Until the poll has arrived; nothing tells when.
+        poll.cancel()
+        await asyncio.gather(poll, return_exceptions=True)
+        await alive.send_message(QueueUrl=url, MessageBody="for the living")
+        await asyncio.sleep(0.5)  # A poll that is left over looks ten times a second.
+        answer = await alive.receive_message(QueueUrl=url, WaitTimeSeconds=5)
+        assert [message["Body"] for message in answer["Messages"]] == ["for the living"]
 
 
 async def test_postgres_runs_from_a_folder_that_its_user_cannot_enter(data_dir: Path) -> None:

@@ -45,7 +45,8 @@ class EmulatorServer:
         return Process(
             name=self.name,
             argv=(
-                *(str(self.python), "-m", "uvicorn", "ministack.app:app", "--loop", "uvloop"),
+                *(str(self.python), "-m", "uvicorn", "hang_up:app", "--loop", "uvloop"),
+                *("--app-dir", str(Path(__file__).parent / "emulator_app")),
                 *("--host", HOST, "--port", str(self.port), "--lifespan", "on", "--ws", "none"),
                 *("--no-access-log", "--log-level", "warning", "--timeout-keep-alive", "75"),
                 # A long poll lasts 20 s; whoever waits in one is told to go after a second.

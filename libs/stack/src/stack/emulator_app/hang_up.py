@@ -1,0 +1,46 @@
+"""The emulator's application, with one thing put right: a long poll ends when its client is gone.
+
+Guarantee: a ReceiveMessage whose connection is closed takes no message with it. MiniStack would
+poll on for up to 20 s, and hide what comes for the visibility timeout from the consumer that was
+started in the dead one's place. AWS ends the poll with the connection, too.
+
+Runs in the emulator's own environment, so it imports nothing but MiniStack.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from ministack.app import app as ministack  # type: ignore[import-not-found]
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+RECEIVE = (b"x-amz-target", b"AmazonSQS.ReceiveMessage")
+
+
+async def app(scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+    """MiniStack's ASGI application."""
+    if scope["type"] != "http" or RECEIVE not in scope["headers"]:
+        await ministack(scope, receive, send)
+        return
+    parts = [await receive()]
+    while parts[-1].get("more_body"):
+        parts.append(await receive())
+    unread = iter(parts)
+
+    async def read() -> Message:
+        part = next(unread, None)
+        return part if part is not None else await receive()
+
+    polling = asyncio.ensure_future(ministack(scope, read, send))
+    hung_up = asyncio.ensure_future(receive())  # After the body comes nothing but the end.
+    try:
+        await asyncio.wait([polling, hung_up], return_when=asyncio.FIRST_COMPLETED)
+        if polling.done():
+            await polling
+    finally:
+        polling.cancel()
+        hung_up.cancel()
+        await asyncio.gather(polling, hung_up, return_exceptions=True)
