@@ -205,6 +205,13 @@ def test_an_acknowledged_order_that_is_gone_turns_i9_red() -> None:
     assert [check.invariant for check in failed(sound_evidence(), ("o7",))] == ["I9"]
 
 
+def test_an_older_order_that_outlived_its_deadline_does_not_count_against_a_run() -> None:
+    evidence = sound_evidence()
+    refused_without_reason(evidence)
+    assert failed(evidence, ("o1",)) == []
+    assert [check.invariant for check in failed(evidence, ("o1", "o4"))] == ["I8"]
+
+
 def test_a_dead_letter_explains_a_message_that_was_not_handled() -> None:
     evidence = sound_evidence()
     messages: Any = evidence.movements.messages

@@ -33,7 +33,8 @@ async def balance_sheet(
 ) -> list[Check]:
     """Wait for rest, read everything, check each invariant over all data there is.
 
-    `acknowledged` are ids of orders that were answered with 2xx. What still moves after
+    `acknowledged` are ids of orders that were answered with 2xx: they must exist, and none of them
+    may be lost to a fault (without any, none at all may). What still moves after
     `settle_seconds` shows up as checks that fail. Raises UnreachableError.
     """
     topology = topology or load_topology()
