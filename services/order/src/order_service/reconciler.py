@@ -65,7 +65,8 @@ class Reconciler:
                 ORDERS.c.status.in_([str(status) for status in _EXPECTED]),
                 ORDERS.c.updated_at < func.now() - self._grace,
             )
-            .order_by(ORDERS.c.order_id)
+            # Of about the same time, so that the gateway can list their payments at once.
+            .order_by(ORDERS.c.created_at)
             .limit(LOT)
             .with_for_update(skip_locked=True)
         )

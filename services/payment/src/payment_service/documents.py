@@ -25,6 +25,11 @@ def metadata_of(payment: Payment) -> dict[str, str]:
     return {"payment_id": payment.payment_id, "order_id": payment.order_id}
 
 
+def created_between(since: datetime, until: datetime) -> dict[str, int]:
+    """The `created` filter of Stripe's lists, both ends included."""
+    return {"gte": int(since.timestamp()), "lte": int(until.timestamp())}
+
+
 def created_since(moment: datetime) -> dict[str, int]:
     """The `created` filter of Stripe's lists."""
     return {"gte": int(moment.timestamp())}

@@ -20,7 +20,14 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Mapping,
+    Sequence,
+)
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -36,6 +43,7 @@ from tenacity import (
 from messaging import DeadLetter, RetryLater
 from payment_service.circuit import Circuit, State
 from payment_service.documents import (
+    created_between,
     created_since,
     error_of,
     intent_from,
@@ -51,6 +59,9 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 PAGE_ITEMS = 100  # Stripe's limit for lists.
+# A list shows an intent for a twentieth of what asking for it costs.
+MAX_LISTED_PER_PAYMENT = 10
+LISTED_AROUND = timedelta(seconds=5)
 MAX_PAGES = 100
 CONNECT_SECONDS = 3.0
 # The gateway's clock and ours may differ by this much.
@@ -181,6 +192,23 @@ class Gateway:
         """Intents created since then, newest first."""
         async for document in self._pages("/v1/payment_intents", created=created_since(since)):
             yield intent_from(document)
+
+    async def intents_of(self, payments: Collection[Payment]) -> dict[str, Intent]:
+        """The intents of payments that began at about the same time, by id, from a few list calls.
+
+        Not necessarily all of them: whoever misses one asks for it by itself.
+        """
+        started = [payment.started_at for payment in payments if payment.intent_id]
+        if not started:
+            return {}
+        found: dict[str, Intent] = {}
+        window = created_between(min(started) - LISTED_AROUND, max(started) + LISTED_AROUND)
+        async for document in self._pages("/v1/payment_intents", created=window):
+            intent = intent_from(document)
+            found[intent.intent_id] = intent
+            if len(found) >= MAX_LISTED_PER_PAYMENT * len(payments):
+                break  # A busy time: from here on, asking one by one is cheaper.
+        return found
 
     async def events(
         self, types: Sequence[str], since: datetime

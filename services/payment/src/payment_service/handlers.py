@@ -162,10 +162,11 @@ async def reconcile_payments(
 ) -> None:
     """Compare what orders expect with our rows and the gateway, and repair what differs."""
     rows = await payments.of_ids([e.payment_id for e in command.expectations])
+    known = await gateway.intents_of(rows.values())
 
     async def compare(expectation: PaymentExpectation) -> PaymentRepair | None:
         payment = rows.get(expectation.payment_id)
-        result = await repair(payment, expectation, gateway)
+        result = await repair(payment, expectation, gateway, known)
         if result.changed is not None:
             work.save(result.changed)
         return result.report

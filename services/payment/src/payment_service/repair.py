@@ -15,6 +15,7 @@ reported with action 'none'.
                a hold                         cancel it
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from contracts.models.common import PaymentExpectation, PaymentRepair
@@ -35,14 +36,17 @@ class Result:
 
 
 async def repair(
-    payment: Payment | None, expectation: PaymentExpectation, gateway: Gateway
+    payment: Payment | None,
+    expectation: PaymentExpectation,
+    gateway: Gateway,
+    known: Mapping[str, Intent],
 ) -> Result:
-    """Compare and repair one payment."""
+    """Compare and repair one payment; `known` holds intents that were listed a moment ago."""
     if payment is None or not payment.was_attempted:
         if expectation.expected == "voided":
             return Result()
         return _report(expectation, None, "missing", "none")
-    intent = await _current_intent(payment, gateway)
+    intent = known.get(payment.intent_id or "") or await _current_intent(payment, gateway)
     if expectation.expected == "captured":
         return await _expect_captured(payment, expectation, intent, gateway)
     return await _expect_given_back(payment, expectation, intent, gateway)
