@@ -111,8 +111,14 @@ def outcomes_table(rows: Sequence[Row]) -> RenderableType:
 
 def _tally(counts: Mapping[str, int]) -> str:
     return ", ".join(
-        f"{count} {_in_words(outcome)}" for outcome, count in sorted(counts.items()) if count
+        f"{count} {_in_words(outcome)}"
+        for outcome, count in sorted(counts.items(), key=_words_first)
+        if count
     )
+
+
+def _words_first(counted: tuple[str, int]) -> tuple[bool, str]:
+    return counted[0][:1].isdigit(), counted[0]
 
 
 def _in_words(outcome: str) -> str:

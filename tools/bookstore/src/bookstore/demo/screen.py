@@ -96,7 +96,7 @@ class Screen:
     @contextlib.contextmanager
     def playing(self, progress: PlayProgress) -> Iterator[None]:
         """While orders are placed."""
-        with self._live(Playing(self, progress)):
+        with self._live(Playing(progress)):
             yield
 
     @contextlib.contextmanager
@@ -167,7 +167,7 @@ class Starting:
 class Playing:
     """The orders, by scenario and status."""
 
-    def __init__(self, screen: Screen, progress: PlayProgress) -> None:
+    def __init__(self, progress: PlayProgress) -> None:
         self._progress = progress
 
     def render(self) -> RenderableType:
