@@ -105,8 +105,9 @@ def local_stack(
         "LOG_FORMAT": environment.get("LOG_FORMAT", "console"),
         "LOG_LEVEL": environment.get("LOG_LEVEL", "INFO"),
         # A killed worker's messages come back this soon; in production it is 30 s.
-        "VISIBILITY_SECONDS": environment.get("VISIBILITY_SECONDS", "6"),
-        "LEASE_SECONDS": environment.get("LEASE_SECONDS", "6"),
+        # Its lease is over by then, or the message would have to wait once more.
+        "VISIBILITY_SECONDS": environment.get("VISIBILITY_SECONDS", "5"),
+        "LEASE_SECONDS": environment.get("LEASE_SECONDS", "4"),
         **{
             name: environment[name]
             for name in ("OTEL_EXPORTER_OTLP_ENDPOINT", "TRACE_FILE")
