@@ -4,13 +4,15 @@ import asyncio
 import os
 import signal
 import sys
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import MetaData
 
-ROOT = Path(__file__).parents[3]
+from chassis import Parts, Resources, Service, ServiceSettings, main
+from messaging import messaging_tables
+
 SERVICES = ["order_service", "catalog_service", "payment_service"]
 
 # A service of one module: an endpoint and a worker that take their time, to be stopped meanwhile.
@@ -49,10 +51,10 @@ main(SERVICE, sys.argv[1:])
 """
 
 
-async def run(*arguments: str, **environment: str) -> tuple[int, str, str]:
+async def run_in_empty_environment(*arguments: str) -> tuple[int, str, str]:
     process = await asyncio.create_subprocess_exec(
         sys.executable, *arguments,
-        env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        env={}, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     out, err = await asyncio.wait_for(process.communicate(), timeout=30)
     assert process.returncode is not None
@@ -61,7 +63,9 @@ async def run(*arguments: str, **environment: str) -> tuple[int, str, str]:
 
 @pytest.mark.parametrize("service", SERVICES)
 async def test_an_app_can_be_imported_with_an_empty_environment(service: str) -> None:
-    code, out, err = await run("-c", f"from {service}.app import SERVICE; print(SERVICE.name)")
+    code, out, err = await run_in_empty_environment(
+        "-c", f"from {service}.app import SERVICE; print(SERVICE.name)"
+    )
     assert (code, err) == (0, "")
     assert out.strip() == service.removesuffix("_service")
 
@@ -82,21 +86,42 @@ URL = "postgresql+asyncpg://u:secret@127.0.0.1:1/d"
         ({"DATABASE_URL": URL, "LOG_FORMAT": "xml"}, "LOG_FORMAT"),
     ],
 )
-async def test_a_wrong_setting_ends_the_process_with_one_line_that_names_it(
-    environment: dict[str, str], variable: str
+def test_a_wrong_setting_ends_the_process_with_one_line_that_names_it(
+    environment: dict[str, str],
+    variable: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    code, out, err = await run("-c", TOY, "worker", **environment)
-    assert code == 2
+    for name in {"DATABASE_URL", "HTTP_PORT", "VISIBILITY_SECONDS", "LOG_LEVEL", "LOG_FORMAT"}:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as ended:
+        main(never_composed(), ["worker"])
+    assert ended.value.code == 2
+    out, err = capsys.readouterr()
     assert out == ""
     (line,) = err.splitlines()
     assert line.startswith(f"toy: {variable}: ")
     assert "secret" not in line
 
 
-async def test_a_wrong_role_is_refused() -> None:
-    code, _, err = await run("-c", TOY, "king", DATABASE_URL=URL)
-    assert code == 2
-    assert "choose from" in err
+def test_a_wrong_role_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(never_composed(), ["king"])
+    assert ended.value.code == 2
+    assert "choose from" in capsys.readouterr().err
+
+
+def never_composed() -> Service:
+    """A service that must not come as far as opening anything."""
+
+    async def compose(_: Resources) -> Parts:
+        raise AssertionError("the settings were wrong, yet it started")
+
+    metadata = MetaData()
+    tables = messaging_tables(metadata)
+    return Service("order", "Toy", "toy", ServiceSettings, metadata, tables, compose)
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])

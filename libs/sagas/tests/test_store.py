@@ -259,7 +259,7 @@ async def test_two_sweepers_move_each_instance_once(
     sweepers = [Sweeping(engine, orchestrator, lot=7) for _ in range(3)]
     runs = [asyncio.create_task(each.sweeper.run()) for each in sweepers]
     async with asyncio.timeout(10):
-        while sum(len(each.moved) for each in sweepers) < len(overdue):  # noqa: ASYNC110
+        while sum(len(each.moved) for each in sweepers) < len(overdue):
             await asyncio.sleep(0.01)
     for each in sweepers:
         each.sweeper.stop()
