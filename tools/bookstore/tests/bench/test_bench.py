@@ -9,7 +9,7 @@ import sys
 import pytest
 from aiohttp import web
 
-from bookstore.bench import load_generator, probes, workload
+from bookstore.bench import bench_stack, load_generator, probes, workload
 from bookstore.bench.figures import (
     CounterFellBack,
     Key,
@@ -129,6 +129,14 @@ def test_processor_time_of_children_that_have_ended_counts() -> None:
     burn = "import time\nwhile time.process_time() < 0.3: pass"
     subprocess.run([sys.executable, "-c", burn], check=True)
     assert probes.tree_cpu_seconds(os.getpid()) - before >= 0.25
+
+
+def test_what_others_used_of_the_machine_is_what_is_left_of_its_time() -> None:
+    machine = Key(probes.MACHINE, "everything")
+    seconds = 10 * (os.cpu_count() or 1)
+    before = Sample(0.0, {CPU: 0.0, machine: 0.0})
+    after = Sample(10.0, {CPU: 0.3 * seconds, machine: 0.8 * seconds})
+    assert bench_stack.others_percent(before, after, 0.1 * seconds) == pytest.approx(40)
 
 
 def test_marks_know_their_direction() -> None:

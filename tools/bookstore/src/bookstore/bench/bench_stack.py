@@ -23,9 +23,9 @@ import aiohttp
 import orjson
 
 from bookstore.bench import workload
-from bookstore.bench.figures import Key, Sample, rates, spent
+from bookstore.bench.figures import Key, Sample, difference, rates, spent, total
 from bookstore.bench.load_generator import LoadPlan, LoadResult
-from bookstore.bench.probes import SETTLE_SECONDS, Probes, open_probes
+from bookstore.bench.probes import CPU, MACHINE, SETTLE_SECONDS, Probes, open_probes
 from bookstore.local_stack import SERVICES, LocalStack, local_stack
 from stack import PostgresServer, StackError, Supervisor
 
@@ -50,11 +50,15 @@ class Timings:
 
 @dataclass(frozen=True)
 class Measured:
-    """One load, and everything that the stack spent because of it."""
+    """One load, and everything that the stack spent because of it.
+
+    `others_percent`: the share of the machine's processors that went to anybody else meanwhile.
+    """
 
     load: LoadResult
     orders: int
     costs: Mapping[Key, float]
+    others_percent: float
 
 
 class BenchStack:
@@ -95,14 +99,16 @@ class BenchStack:
 
         Raises BenchError when an order is not confirmed: figures of refusals mean nothing.
         """
-        before = await self.probes.sample()
+        before, own = await self.probes.sample(), own_cpu_seconds()
         result = await generate(plan)
+        loaded = await self.probes.sample()
+        ours = own_cpu_seconds() - own + result.cpu_seconds
         expected = {"201"} if plan.arrivals_seconds is None else {"202"}
         if set(result.answers) != expected:
             raise BenchError(f"expected {expected} for each order, got {result.answers}")
         await self._drained(plan.bodies[0]["customer_id"])
         costs = await self.settled(before)
-        return Measured(result, len(plan.bodies), costs)
+        return Measured(result, len(plan.bodies), costs, others_percent(before, loaded, ours))
 
     async def settled(self, before: Sample) -> dict[Key, float]:
         """What was spent since `before`, once PostgreSQL has published its counters."""
@@ -204,6 +210,14 @@ def _pids(supervisor: Supervisor, stack: LocalStack) -> dict[str, int]:
 def _metrics_urls(stack: LocalStack) -> dict[str, str]:
     web = {f"{name}-web": stack.endpoints[name] for name in SERVICES}
     return web | {f"{name}-worker": stack.endpoints[f"{name}-worker"] for name in SERVICES}
+
+
+def others_percent(before: Sample, after: Sample, ours_seconds: float) -> float:
+    """Of all processor time between two samples, what neither the stack nor we used."""
+    added = difference(before, after)
+    capacity = (os.cpu_count() or 1) * (after.at_seconds - before.at_seconds)
+    others = total(added, MACHINE) - total(added, CPU) - ours_seconds
+    return max(0.0, 100 * others / capacity)
 
 
 def own_cpu_seconds() -> float:

@@ -24,6 +24,7 @@ from bookstore.bench.figures import Key, Sample
 SETTLE_SECONDS = 10.5
 
 CPU, AWS, SENT, HANDLED, GATEWAY = "cpu", "aws calls", "sent", "handled", "gateway calls"
+MACHINE = "machine"
 COMMITS, ROLLBACKS, WRITES = "commits", "rollbacks", "writes"
 _COUNTERS = {
     "aws_calls_total": (AWS, "operation"),
@@ -62,6 +63,7 @@ class Probes:
         counters[Key(WRITES, "postgres")] = await self.superuser.fetchval(_LAST_WRITE)
         for name, pid in self.pids.items():
             counters[Key(CPU, name)] = tree_cpu_seconds(pid)
+        counters[Key(MACHINE, "everything")] = machine_cpu_seconds()
         return Sample(time.monotonic(), counters)
 
     async def _scrape(self, process: str, url: str) -> dict[Key, float]:
@@ -111,6 +113,12 @@ def tree_cpu_seconds(pid: int) -> float:
             times = process.cpu_times()
             seconds += times.user + times.system + times.children_user + times.children_system
     return seconds
+
+
+def machine_cpu_seconds() -> float:
+    """Processor time of everything on the machine, ours and others'."""
+    times = psutil.cpu_times()
+    return float(sum(times) - times.idle - getattr(times, "iowait", 0.0))
 
 
 def tree_memory_bytes(pid: int) -> int:

@@ -135,6 +135,10 @@ def _cpu(phases: Sequence[tuple[str, Phase]]) -> Table:
         "not in it: load generator", *(f"{phase.generator_cpu_ms:.2f}" for phase in found)
     )
     table.add_row("not in it: supervisor", *(f"{phase.supervisor_cpu_ms:.2f}" for phase in found))
+    table.add_row(
+        "the machine's share that others used",
+        *(f"{phase.others_percent:.0f} %" for phase in found),
+    )
     return table
 
 

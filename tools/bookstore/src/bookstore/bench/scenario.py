@@ -60,6 +60,7 @@ class Phase:
     cpu_ms_total: float
     generator_cpu_ms: float
     supervisor_cpu_ms: float
+    others_percent: float
     aws_calls: Mapping[str, float]
     aws_calls_by_process: Mapping[str, float]
     aws_calls_total: float
@@ -180,6 +181,7 @@ def phase_of(
         cpu_ms_total=1000 * total(costs, CPU),
         generator_cpu_ms=1000 * load.cpu_seconds / orders,
         supervisor_cpu_ms=1000 * supervisor_cpu_seconds / orders,
+        others_percent=measured.others_percent,
         aws_calls=by_item(costs, AWS),
         aws_calls_by_process=by_owner(costs, AWS),
         aws_calls_total=total(costs, AWS),
