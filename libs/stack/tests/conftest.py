@@ -20,7 +20,7 @@ def data_dir() -> Iterator[Path]:
 async def wait_until(condition: Callable[[], object], timeout_seconds: float = 20) -> None:
     """For what the operating system tells nobody, such as the end of a stranger's process."""
     async with asyncio.timeout(timeout_seconds):
-        while not condition():  # noqa: ASYNC110
+        while not condition():
             await asyncio.sleep(0.01)
 
 
