@@ -7,20 +7,28 @@ not calls.
 from contextlib import AsyncExitStack
 from typing import Any
 
-from prometheus_client import Counter
+import aiohttp
 
+from chassis.hot_calls import HotCalls
 from chassis.lean import without
+from chassis.metrics import AWS_CALLS
 
-CALLS = Counter("aws_calls_total", "Requests to AWS, retries included", ["operation"])
+CONNECT_SECONDS = 3
+READ_SECONDS = 30  # longer than SQS's long poll of 20 s
+MAX_CONNECTIONS = 32
 
 
 async def open_clients(
-    stack: AsyncExitStack, *services: str, region: str, endpoint_url: str | None
+    stack: AsyncExitStack,
+    *services: str,
+    region: str,
+    endpoint_url: str | None,
+    short_way: bool = True,
 ) -> dict[str, Any]:
     """Clients of these services ('sqs', ...), by name, that live as long as the exit stack.
 
-    `endpoint_url`: an emulator's address; None on AWS, where botocore knows the addresses. The
-    loader's cache is emptied: it keeps descriptions of all services, which nobody needs any more.
+    `endpoint_url`: an emulator's address; None on AWS, where botocore knows the addresses.
+    `short_way`: hot calls go around botocore's pipeline (and so around its instrumentation).
     """
     with without("httpx"):
         from aiobotocore.config import AioConfig
@@ -29,23 +37,35 @@ async def open_clients(
     session = get_session()
     config = AioConfig(
         region_name=region,
-        connect_timeout=3,
-        read_timeout=30,  # longer than SQS's long poll of 20 s
-        max_pool_connections=32,
+        connect_timeout=CONNECT_SECONDS,
+        read_timeout=READ_SECONDS,
+        max_pool_connections=MAX_CONNECTIONS,
         retries={"mode": "standard", "total_max_attempts": 3},
         parameter_validation=False,
     )
-    clients = {}
+    clients: dict[str, Any] = {}
     for service in services:
         client = await stack.enter_async_context(
             session.create_client(service, endpoint_url=endpoint_url, config=config)
         )
         client.meta.events.register("before-send", _count)
         clients[service] = client
+    # The loader keeps descriptions of all services, which nobody needs any more.
     session.get_component("data_loader")._cache.clear()
-    return clients
+    credentials = await session.get_credentials()
+    if not short_way or credentials is None:
+        return clients
+    http = await stack.enter_async_context(
+        aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=READ_SECONDS, sock_connect=CONNECT_SECONDS),
+            skip_auto_headers=["User-Agent", "Accept", "Accept-Encoding"],
+        )
+    )
+    return {name: HotCalls(client, credentials, http) for name, client in clients.items()}
 
 
 def _count(request: Any, event_name: str, **_: Any) -> None:
     """`before-send.sqs.ReceiveMessage` is emitted for every try."""
-    CALLS.labels(event_name.rpartition(".")[2]).inc()
+    AWS_CALLS.labels(event_name.rpartition(".")[2]).inc()

@@ -93,7 +93,11 @@ async def open_resources(
         stack.push_async_callback(engine.dispose)
         tracing.instrument_engine(engine)
         clients = await open_clients(
-            stack, *aws, region=settings.aws_region, endpoint_url=settings.aws_endpoint_url
+            stack,
+            *aws,
+            region=settings.aws_region,
+            endpoint_url=settings.aws_endpoint_url,
+            short_way=not tracing.enabled,
         )
         topology = load_topology()
         relay = Relay(engine, tables, clients["events"], bus=topology.bus)
