@@ -4,10 +4,10 @@ Guarantee: one round trip, one plan, and one compiled statement however many row
 the rows travel as one array a column (`unnest`), not as a VALUES list that grows.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import orjson
 from sqlalchemy import (
     Column,
     ColumnElement,
@@ -55,7 +55,7 @@ def _parameters(columns: Sequence[Column[Any]], rows: Sequence[Row]) -> dict[str
     for column in columns:
         values = [row[column.name] for row in rows]
         if isinstance(column.type, JSONB):
-            values = [None if v is None else json.dumps(v, separators=(",", ":")) for v in values]
+            values = [None if v is None else orjson.dumps(v).decode() for v in values]
         parameters[f"rows_{column.name}"] = values
     return parameters
 

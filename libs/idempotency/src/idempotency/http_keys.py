@@ -82,10 +82,10 @@ class HttpIdempotency:
         self._lease_ms = int(lease_seconds * 1000)
         self._keep_seconds = keep_seconds
         self._inserts: Batcher[dict[str, dict[str, str]], bool] = Batcher(
-            self._insert_all, max_items=MAX_BATCH_ITEMS, max_in_flight=2
+            self._insert_all, max_items=MAX_BATCH_ITEMS
         )
         self._answers: Batcher[tuple[str, str, StoredResponse], None] = Batcher(
-            self._complete_all, max_items=MAX_BATCH_ITEMS, max_in_flight=2
+            self._complete_all, max_items=MAX_BATCH_ITEMS
         )
 
     async def begin(self, key: str, request_fingerprint: str) -> Outcome:

@@ -104,6 +104,8 @@ class Consumer:
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
         self._resume_at = 0.0
+        # Without an exporter no span is recorded, and making one for each message is wasted.
+        self._tracing = not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
         self._deletes: Batcher[Record, None] = Batcher(
             self._delete_all,
             max_items=MAX_RECEIVE,
@@ -225,6 +227,9 @@ class Consumer:
         metrics.HANDLED.labels(name if outcome != "dead_lettered" else "any", outcome).inc()
 
     async def _traced(self, message: Envelope) -> bool:
+        if not self._tracing:
+            with correlated(message.correlation_id, message.id):
+                return await self._handle(message)
         parent = propagate.extract({"traceparent": message.traceparent or ""})
         attributes = {
             "messaging.system": "aws_sqs",
