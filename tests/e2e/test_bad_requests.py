@@ -1,5 +1,6 @@
 """What is refused at the door: a problem document with a code, and nothing changed."""
 
+import base64
 import json
 import uuid
 from typing import Any
@@ -102,3 +103,21 @@ async def test_card_number_is_never_echoed(platform: Any) -> None:
 async def test_unknown_path_is_a_problem_document(platform: Any, service: str) -> None:
     answer = await platform.http.get(f"{platform.endpoints[service]}/nowhere")
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+
+@pytest.mark.parametrize(
+    "position",
+    [
+        "nonsense",
+        "2026-01-01T00:00:00+00:00|not-an-id",
+        f"0001-01-01T00:00:00+23:59|{BOOK_ID}",
+        f"9999-12-31T23:59:59-23:59|{BOOK_ID}",
+        "|",
+    ],
+)
+async def test_forged_cursor_is_refused(platform: Any, position: str) -> None:
+    cursor = base64.urlsafe_b64encode(position.encode()).decode()
+    answer = await platform.http.get(
+        f"{platform.endpoints['order']}/orders", params={"cursor": cursor}
+    )
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_cursor")

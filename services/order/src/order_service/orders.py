@@ -5,10 +5,10 @@ Guarantee: an order and the saga that sees it through are stored in one transact
 
 import asyncio
 import base64
-import binascii
 import logging
+import uuid
 from collections.abc import AsyncIterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -297,9 +297,8 @@ def _position(cursor: str | None) -> tuple[datetime, str] | None:
         return None
     try:
         at, _, order_id = base64.urlsafe_b64decode(cursor).decode().partition("|")
-        position = datetime.fromisoformat(at), order_id
-    except (ValueError, binascii.Error):
-        position = None
-    if position is None or position[0].tzinfo is None or len(position[1]) != 36:
-        raise Problem(422, "invalid_cursor", "Use a next_cursor as it was answered.")
-    return position
+        # Through the time stamp: what is no moment that a database can hold fails here.
+        moment = datetime.fromtimestamp(datetime.fromisoformat(at).timestamp(), UTC)
+        return moment, str(uuid.UUID(order_id))
+    except (ValueError, OverflowError, OSError):
+        raise Problem(422, "invalid_cursor", "Use a next_cursor as it was answered.") from None
