@@ -11,7 +11,7 @@ import pytest
 from aiobotocore.session import AioSession
 
 from contracts import load_topology
-from messaging.dead_letters import look, redrive
+from messaging.dead_letters import look
 
 REGION = "us-east-1"
 ORDER_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
@@ -107,19 +107,3 @@ async def test_spoiled_message_becomes_a_dead_letter(
     assert [letter.reason_code for letter in found] == [code]
     assert found[0].reason
     assert after["handled"] == before["handled"]
-
-
-async def test_redriven_letter_is_handled(platform: Any, sqs: Any, queues: tuple[str, str]) -> None:
-    queue, dead = queues
-    url = f"{platform.endpoints['catalog']}/ops/messages"
-    before = (await platform.http.get(url)).json()["handled"].get("ReleaseStock", 0)
-    good = envelope(subject=str(uuid.uuid4()))
-    good["detail"]["data"] = {"order_id": good["detail"]["subject"]}
-    await sqs.send_message(QueueUrl=dead, MessageBody=body(good))
-    assert await redrive(sqs, dead, queue) == 1
-    async with asyncio.timeout(30):
-        while True:
-            handled = (await platform.http.get(url)).json()["handled"].get("ReleaseStock", 0)
-            if handled == before + 1:
-                break
-            await asyncio.sleep(0.1)

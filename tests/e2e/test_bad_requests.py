@@ -63,6 +63,12 @@ REFUSED = [
         "invalid_request",
         id="card-number-in-disguise",
     ),
+    pytest.param(
+        changed(payment_method="pm_4242_4242_4242_4242"),
+        422,
+        "invalid_request",
+        id="card-number-in-pieces",
+    ),
     pytest.param(changed(surprise=1), 422, "invalid_request", id="unknown-field"),
     pytest.param(b" " * (2 * 1024 * 1024 + 1), 413, "content_too_large", id="too-large"),
 ]

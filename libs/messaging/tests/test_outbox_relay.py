@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
+from botocore.exceptions import ClientError
 from sqlalchemy import func, select, update
 
 from messaging import Envelope, MessageTooLarge, Outbox, Relay
@@ -342,3 +343,52 @@ async def test_the_census_counts_what_was_sent_by_type(toy: Any, message: Make) 
     }
     await relay_on(toy, FakeBus()).sweep()
     assert (await toy.outbox.census())["outbox"] == {"pending": 0, "parked": 0}
+
+
+class SternBus(FakeBus):
+    """Refuses a whole request for one entry, with a 400, as AWS does for what it cannot parse."""
+
+    def __init__(self, poison: str) -> None:
+        super().__init__()
+        self._poison = poison
+
+    async def put_events(self, Entries: list[dict[str, str]]) -> dict[str, Any]:
+        if any(self._poison in entry["Detail"] for entry in Entries):
+            raise ClientError(
+                {
+                    "Error": {"Code": "ValidationException", "Message": "no"},
+                    "ResponseMetadata": {"HTTPStatusCode": 400},
+                },
+                "PutEvents",
+            )
+        return await super().put_events(Entries)
+
+
+async def test_a_row_that_spoils_its_whole_request_is_parked_and_holds_up_nobody(
+    toy: Any, message: Make
+) -> None:
+    ids = await write(toy, *(message() for _ in range(30)))
+    poison = ids[15]
+    bus = SternBus(poison)
+    relay = relay_on(toy, bus)
+    await relay.sweep()
+    assert await published(toy) == set(ids) - {poison}
+    for _ in range(2):
+        await let_all_be_due(toy)
+        await relay.sweep()
+    assert (await rows(toy))[poison].parked_reason == "ValidationException"
+    assert sorted(bus.published) == sorted(set(ids) - {poison}), "nothing went out twice"
+
+
+async def test_what_went_out_before_the_bus_failed_is_marked(toy: Any, message: Make) -> None:
+    ids = await write(toy, *(message() for _ in range(30)))
+
+    class Failing(FakeBus):
+        async def put_events(self, Entries: list[dict[str, str]]) -> dict[str, Any]:
+            if len(self.published) >= 20:
+                raise OSError("the bus is gone")
+            return await super().put_events(Entries)
+
+    with pytest.raises(OSError, match="gone"):
+        await relay_on(toy, Failing()).sweep()
+    assert await published(toy) == set(ids[:20])

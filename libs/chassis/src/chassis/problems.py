@@ -16,6 +16,8 @@ from fastapi.responses import Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from messaging import is_outage
+
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
@@ -116,14 +118,24 @@ def install_problem_handlers(app: FastAPI) -> None:
         ).response()
 
     async def on_bug(request: Request, error: Exception) -> Response:
+        if is_outage(error):
+            log.warning("%s %s: a dependency is down: %s", request.method, request.url.path, error)
+            return _unavailable().response()
         log.error("%s %s failed", request.method, request.url.path, exc_info=error)
         detail = "Something failed here; it is logged. The same request may be sent again."
-        return Problem(500, "internal_error", detail).response()
+        # The server closes the connection after this; the client should know.
+        closing = {"Connection": "close"}
+        return Problem(500, "internal_error", detail, headers=closing).response()
 
     app.add_exception_handler(Problem, on_problem)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(HTTPException, on_http)
     app.add_exception_handler(Exception, on_bug)
+
+
+def _unavailable() -> Problem:
+    detail = "The service cannot reach what it needs; send the same request again soon."
+    return Problem(503, "unavailable", detail, headers={"Retry-After": "2", "Connection": "close"})
 
 
 def _fields(errors: Any) -> list[dict[str, str]]:

@@ -3,7 +3,7 @@
 Guarantee: every committed message is delivered at least once and takes effect once.
 """
 
-from messaging.consumer import Consumer
+from messaging.consumer import Consumer, is_outage
 from messaging.dispatch import dispatcher
 from messaging.envelope import Envelope, derived_id
 from messaging.errors import ContractViolation, DeadLetter, MessageTooLarge, RetryLater
@@ -42,5 +42,6 @@ __all__ = [
     "dispatcher",
     "handled_census",
     "interruptible_sleep",
+    "is_outage",
     "messaging_tables",
 ]

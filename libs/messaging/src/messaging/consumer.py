@@ -23,7 +23,8 @@ from typing import Any
 import orjson
 from botocore.exceptions import BotoCoreError, ClientError
 from opentelemetry import propagate, trace
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from batching import Batcher
 from messaging import metrics
@@ -69,7 +70,24 @@ def is_outage(error: BaseException) -> bool:
     """Whether the error speaks of a dependency rather than of the message."""
     if isinstance(error, ClientError):
         return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)) >= 500
-    return isinstance(error, OperationalError | InterfaceError | OSError | BotoCoreError)
+    if isinstance(error, DBAPIError):
+        # asyncpg's server errors arrive as plain DBAPIErrors; only the SQLSTATE tells.
+        state = str(getattr(error.orig, "sqlstate", None) or "")
+        return (
+            error.connection_invalidated
+            or isinstance(error, OperationalError | InterfaceError)
+            or state[:2] in _OUTAGE_CLASSES
+            or state in _OUTAGE_STATES
+        )
+    return isinstance(error, PoolTimeoutError | TimeoutError | OSError | BotoCoreError)
+
+
+# PostgreSQL, Appendix A "Error Codes": connection, authorisation, resources (disk full, too many
+# connections), operator's intervention (shutdown, crash, starting up, cancelled), system errors.
+_OUTAGE_CLASSES = frozenset({"08", "28", "53", "57", "58"})
+# Read-only, as a standby is after a failover; and what goes away by itself when tried again:
+# serialization failure, deadlock, lock not available.
+_OUTAGE_STATES = frozenset({"25006", "40001", "40P01", "55P03"})
 
 
 class Consumer:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
+from botocore.exceptions import ClientError
 from sqlalchemy import bindparam, case, func, or_, select, update
 from sqlalchemy.dialects.postgresql import ARRAY, UUID
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -35,6 +36,19 @@ MAX_FRESH_ROWS = 5_000
 MARK_LINGER_SECONDS = 0.05
 MAX_MARKS = 50
 MAX_ATTEMPTS = 20
+# Answers with a 4xx status that speak of us or of the bus, and not of a row.
+_NOT_THE_ROWS = frozenset(
+    {
+        "AccessDeniedException",
+        "ExpiredTokenException",
+        "IncompleteSignature",
+        "InvalidClientTokenId",
+        "RequestExpired",
+        "ResourceNotFoundException",
+        "ThrottlingException",
+        "UnrecognizedClientException",
+    }
+)
 _TRANSIENT = frozenset({"InternalFailure", "InternalException", "ThrottlingException"})
 
 
@@ -155,15 +169,41 @@ class Relay:
             .limit(100)
             .with_for_update(skip_locked=True)
         )
+        outage: Exception | None = None
         async with self._engine.begin() as connection:
             rows = [tuple(row) for row in (await connection.execute(left_behind)).all()]
             for start in range(0, len(rows), MAX_ENTRIES):
-                taken, refused = await self._put(rows[start : start + MAX_ENTRIES])
+                try:
+                    taken, refused = await self._put_each(rows[start : start + MAX_ENTRIES])
+                except Exception as error:
+                    outage = error  # What has gone out by now is marked all the same.
+                    break
                 if taken:
                     await connection.execute(self._mark, {"ids": taken})
                 for message_id, code in refused:
                     await connection.execute(self._defer(message_id, code))
+        if outage is not None:
+            raise outage
         return len(rows)
+
+    async def _put_each(
+        self, rows: Sequence[tuple[str, str, str, str]]
+    ) -> tuple[list[str], list[tuple[str, str]]]:
+        """As `_put`, but a row for which the bus refuses its whole request is found out alone."""
+        try:
+            return await self._put(rows)
+        except ClientError as error:
+            if not _is_refusal(error):
+                raise
+            if len(rows) == 1:
+                return [], [(rows[0][0], str(error.response["Error"]["Code"]))]
+        taken: list[str] = []
+        refused: list[tuple[str, str]] = []
+        for row in rows:
+            one_taken, one_refused = await self._put_each([row])
+            taken += one_taken
+            refused += one_refused
+        return taken, refused
 
     def _defer(self, message_id: str, code: str) -> Any:
         """Count a refusal; park the row once it is clear that it will never go out."""
@@ -211,6 +251,13 @@ class Relay:
                     log.warning("the bus refused %s %s: %s", message_type, message_id, entry)
                     refused.append((message_id, code))
         return taken, refused
+
+
+def _is_refusal(error: ClientError) -> bool:
+    """Whether the bus refuses what it was given, rather than being down or too busy."""
+    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    code = str(error.response.get("Error", {}).get("Code", ""))
+    return 400 <= status < 500 and code not in _NOT_THE_ROWS
 
 
 def _log_lost_marks(task: asyncio.Task[None]) -> None:

@@ -91,7 +91,8 @@ class SagaStore:
 
     async def insert(self, connection: AsyncConnection, instances: Sequence[Instance]) -> None:
         """Write new instances; raises IntegrityError where one exists."""
-        await self._insert(connection, [_row(instance) for instance in instances])
+        ordered = sorted(instances, key=lambda each: (each.id, each.saga))
+        await self._insert(connection, [_row(instance) for instance in ordered])
 
     async def lock(
         self, connection: AsyncConnection, ids: Iterable[str]

@@ -36,7 +36,7 @@ Prefer = Annotated[
     ),
 ]
 # Card numbers have 12 to 19 digits (ISO/IEC 7812-1); no token has as many in a row.
-_CARD_NUMBER = re.compile(r"\d{12}")
+_CARD_NUMBER = re.compile(r"(?:\d[_-]?){12}")
 _WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,4})(?:$|[,;\s])")
 
 

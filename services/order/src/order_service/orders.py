@@ -39,6 +39,8 @@ log = logging.getLogger(__name__)
 
 # A lot of orders that are being placed at once shares one transaction.
 MAX_PLACEMENTS = 50
+# Ten full lots ahead: whoever comes then is told at once instead of waiting for a time-out.
+MAX_WAITING_PLACEMENTS = 10 * MAX_PLACEMENTS
 STREAM_POLL_SECONDS = 0.2
 STREAM_MAX_SECONDS = 600.0
 JSON = "application/json"
@@ -64,7 +66,8 @@ class Orders:
         self._orchestrator = orchestrator
         self._keys = keys
         self._outcomes = outcomes
-        self._streams = asyncio.Semaphore(max_streams)
+        self._max_streams = max_streams
+        self._streams = 0
         placements = store.Placements(outbox, orchestrator)
         self._write: Batcher[tuple[Order, Instance, list[Envelope]], bool] = Batcher(
             placements.write, max_items=MAX_PLACEMENTS, max_in_flight=2
@@ -86,6 +89,13 @@ class Orders:
             payment_method=payment_method,
             idempotency_key=idempotency_key,
         )
+        if self._write.depth >= MAX_WAITING_PLACEMENTS:
+            raise Problem(
+                503,
+                "overloaded",
+                "More orders are being placed than can be stored; send the same order again soon.",
+                headers={"Retry-After": "1"},
+            )
         if idempotency_key is None:
             return await self._place(order, data, wait_seconds)
         key = f"{customer_id}#{idempotency_key}"
@@ -195,16 +205,17 @@ class Orders:
 
     async def open_stream(self, order_id: str) -> AsyncIterator[tuple[int, str, dict[str, Any]]]:
         """The order's timeline entries, numbered, then its outcome; raises Problem."""
-        if self._streams.locked():
-            raise Problem(503, "too_many_streams", "Too many event streams are open; poll instead.")
         await self.view(order_id)
+        if self._streams >= self._max_streams:
+            raise Problem(503, "too_many_streams", "Too many event streams are open; poll instead.")
         return self._stream(order_id)
 
     async def _stream(self, order_id: str) -> AsyncIterator[tuple[int, str, dict[str, Any]]]:
         seen = 0
         loop = asyncio.get_running_loop()
         until = loop.time() + STREAM_MAX_SECONDS
-        async with self._streams:
+        self._streams += 1
+        try:
             while loop.time() < until:
                 view = await self.view(order_id)
                 timeline = view.timeline or []
@@ -216,6 +227,8 @@ class Orders:
                     yield seen + 1, "outcome", outcome
                     return
                 await asyncio.sleep(STREAM_POLL_SECONDS)
+        finally:
+            self._streams -= 1
 
     async def census(self) -> dict[str, dict[str, int]]:
         """Saga instances by saga and status."""

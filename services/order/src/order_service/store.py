@@ -80,6 +80,8 @@ _settled = select(ORDERS).where(
 
 async def insert_orders(connection: AsyncConnection, orders: Sequence[Order]) -> set[str]:
     """Write new orders; the ids of those that did not exist yet."""
+    # In one order everywhere: two lots that share a key then wait instead of deadlocking.
+    orders = sorted(orders, key=lambda order: order.order_id)
     rows = [{name: getattr(order, name) for name in _FIELDS} for order in orders]
     rows = [{**row, "status": str(row["status"])} for row in rows]
     return {str(order_id) for order_id in await _insert(connection, rows)}

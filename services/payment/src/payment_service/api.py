@@ -113,6 +113,9 @@ def webhook_router(notices: Notices, secret: SecretStr) -> APIRouter:
 
 def _verified(body: bytes, signature: str | None, secret: SecretStr) -> dict[str, Any]:
     """The event, once its signature has been verified; raises Problem."""
+    if signature is not None and not signature.isascii():
+        # The SDK compares text, and comparing refuses other text with a TypeError.
+        raise Problem(400, "bad_signature", "The signature is no signature.")
     try:
         stripe.WebhookSignature.verify_header(
             body, signature, secret.get_secret_value(), tolerance=TOLERANCE_SECONDS
@@ -126,10 +129,15 @@ def _verified(body: bytes, signature: str | None, secret: SecretStr) -> dict[str
     if (
         not isinstance(shown, dict)
         or not isinstance(shown.get("object"), dict)
-        or not all(isinstance(event.get(name), str) for name in ("id", "type"))
+        or not all(_is_plain(event.get(name)) for name in ("id", "type"))
     ):
         raise Problem(400, "invalid_event", "The body is no event of the gateway's.")
     return event  # type: ignore[no-any-return]
+
+
+def _is_plain(name: Any) -> bool:
+    """Whether it is printable ASCII of a sane length, as all of the gateway's names are."""
+    return isinstance(name, str) and 0 < len(name) <= 255 and name.isascii() and name.isprintable()
 
 
 def _first_sentence(error: stripe.SignatureVerificationError) -> str:
