@@ -12,7 +12,7 @@ BOOKSTORE := $(BIN)/bookstore
 export UV_SYSTEM_CERTS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status logs restart clean test test-unit lint format types check bench bench-peers \
+.PHONY: help setup demo up down status logs restart clean test lint format types check bench bench-peers \
 	contracts lock import
 
 help: ## list the targets

@@ -18,6 +18,7 @@ async def test_order_is_confirmed_within_the_wait(platform: Any) -> None:
     book = await platform.list_book("Confirmed", stock=10)
     answer = await platform.order(book, quantity=2, wait=WAIT)
     assert answer.status_code == 201
+    assert answer.headers["preference-applied"] == f"wait={WAIT}"
     order = await platform.get_order(order_id_of(answer))
     assert order["status"] == "confirmed"
     assert order["total"] == {"amount_minor": 2400, "currency": "EUR"}

@@ -10,6 +10,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from chassis.problems import MEDIA_TYPE, Problem
 from observability import correlated
 
+# How many times the largest body is read and thrown away before a refusal.
+DISCARDED_BODIES = 4
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
 
@@ -32,6 +34,7 @@ class Edge:
         if scope["method"] in _WITH_BODY:
             problem = self._refusal(headers)
             if problem is not None:
+                await _discard(receive, self._max_body_bytes * DISCARDED_BODIES)
                 await _answer(problem, send)
                 return
             receive, answer = self._limited(receive, send)
@@ -89,6 +92,18 @@ class Edge:
                 await _answer(self._too_large(), send)
 
         return counted, answered
+
+
+async def _discard(receive: Receive, limit_bytes: int) -> None:
+    """Take in what the client is still sending: it reads no answer before, and a connection that
+    is closed in its face looks like a broken one. Who sends beyond the limit is cut off.
+    """
+    seen = 0
+    while seen < limit_bytes:
+        message = await receive()
+        seen += len(message.get("body", b""))
+        if not message.get("more_body", False):
+            return
 
 
 async def _answer(problem: Problem, send: Send) -> None:

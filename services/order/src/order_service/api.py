@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from chassis import Problem, problem_responses
 from contracts.models.common import OrderLine
+from idempotency import StoredResponse
 from order_service.domain import OrderStatus, Refused
 from order_service.orders import Orders
 from order_service.views import OrderPage, OrderView
@@ -62,6 +63,12 @@ class OrderRequest(BaseModel):
         return token
 
 
+def _applied(answer: StoredResponse, wait_seconds: float) -> Response:
+    """The response; RFC 7240, section 3: it says which preference was honoured."""
+    preference = {"Preference-Applied": f"wait={wait_seconds:g}"} if wait_seconds else {}
+    return Response(answer.body, answer.status, {**answer.headers, **preference})
+
+
 def order_routes(orders: Orders, max_wait_seconds: float) -> APIRouter:
     """The routes over the application's orders."""
     router = APIRouter()
@@ -101,7 +108,7 @@ def order_routes(orders: Orders, max_wait_seconds: float) -> APIRouter:
             )
         except Refused as refusal:
             raise Problem(422, refusal.code, str(refusal)) from None
-        return Response(answer.body, answer.status, answer.headers)
+        return _applied(answer, wait_of(prefer))
 
     @router.get(
         "/orders", operation_id="list_orders", tags=["orders"], response_model=OrderPage,
@@ -167,7 +174,7 @@ def order_routes(orders: Orders, max_wait_seconds: float) -> APIRouter:
             answer = await orders.cancel(order_id, wait_seconds=wait_of(prefer))
         except Refused as refusal:
             raise Problem(409, refusal.code, str(refusal), order_id=order_id) from None
-        return Response(answer.body, answer.status, answer.headers)
+        return _applied(answer, wait_of(prefer))
 
     @router.get("/ops/sagas", operation_id="get_saga_census", tags=["operations"])
     async def get_saga_census() -> dict[str, dict[str, Any]]:
