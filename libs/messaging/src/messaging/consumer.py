@@ -60,7 +60,6 @@ class Record:
 
     body: str
     receipt: str
-    message_id: str
     receives: int
     received_at: float = field(default_factory=time.monotonic)
     extended_at: float = field(default_factory=time.monotonic)
@@ -187,7 +186,6 @@ class Consumer:
                 record = Record(
                     body=message["Body"],
                     receipt=message["ReceiptHandle"],
-                    message_id=message["MessageId"],
                     receives=int(message.get("Attributes", {}).get("ApproximateReceiveCount", 1)),
                 )
                 task = asyncio.create_task(self._settle(record))

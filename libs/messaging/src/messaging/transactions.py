@@ -12,7 +12,7 @@ import contextlib
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 from opentelemetry import context as otel_context
@@ -48,13 +48,15 @@ class Route(Generic[W]):
 
     message: type[BaseModel]
     handler: Callable[[Any, W], Awaitable[None] | None]
+    # Whether the handler asks a third party; worked out once, since each message wants to know.
+    is_outside: bool = field(init=False)
 
-    @property
-    def is_outside(self) -> bool:
-        """Whether the handler asks a third party."""
-        return inspect.iscoroutinefunction(inspect.unwrap(self.handler)) or (
-            inspect.iscoroutinefunction(getattr(self.handler, "func", None))
+    def __post_init__(self) -> None:
+        handler = inspect.unwrap(self.handler)
+        is_outside = inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(
+            getattr(self.handler, "func", None)
         )
+        object.__setattr__(self, "is_outside", is_outside)
 
 
 @dataclass(slots=True)
