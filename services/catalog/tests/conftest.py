@@ -100,9 +100,10 @@ async def new_worker(resources: Resources) -> AsyncIterator[Callable[[], Handle]
 
 
 def _envelope(payload: BaseModel) -> Envelope:
-    order_id = payload.order_id  # type: ignore[attr-defined]
+    data = payload.model_dump()
+    subject = data.get("order_id") or data["batch_id"]
     return Sender("order").envelope(
-        payload, cause=str(uuid.uuid4()), subject=order_id, correlation_id=order_id
+        payload, cause=str(uuid.uuid4()), subject=subject, correlation_id=subject
     )
 
 

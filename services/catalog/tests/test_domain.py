@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalog_service import domain
-from catalog_service.domain import Level, Line, Reservation, Status, Stock, StockRefused
+from catalog_service.domain import Expected, Level, Line, Reservation, Status, Stock, StockRefused
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 ORDER = "00000000-0000-4000-8000-000000000001"
@@ -133,6 +133,58 @@ def test_each_message_does_to_each_state_what_the_diagram_says(
             MESSAGES[message](reservation, Shelf(emma))
         assert reservation.status is before
     assert counts(emma) == where
+
+
+# What an order's outcome wants, what is found, what is done about it, and where the book's five
+# copies then are. None: all was well; "none": people must look.
+RECONCILED: list[tuple[Expected, Status | None, str | None, tuple[int, int, int]]] = [
+    ("sold", None, "none", (5, 0, 0)),
+    ("sold", Status.HELD, "sold", (3, 0, 2)),
+    ("sold", Status.SOLD, None, (3, 0, 2)),
+    ("sold", Status.RELEASED, "sold", (3, 0, 2)),
+    ("sold", Status.EXPIRED, "sold", (3, 0, 2)),
+    ("sold", Status.RESTOCKED, None, (5, 0, 0)),
+    ("sold", Status.REFUSED, "none", (5, 0, 0)),
+    ("released", None, None, (5, 0, 0)),
+    ("released", Status.HELD, "released", (5, 0, 0)),
+    ("released", Status.SOLD, "none", (3, 0, 2)),
+    ("released", Status.RELEASED, None, (5, 0, 0)),
+    ("released", Status.EXPIRED, None, (5, 0, 0)),
+    ("released", Status.RESTOCKED, "none", (5, 0, 0)),
+    ("released", Status.REFUSED, None, (5, 0, 0)),
+    ("restocked", None, "none", (5, 0, 0)),
+    ("restocked", Status.HELD, "restocked", (5, 0, 0)),
+    ("restocked", Status.SOLD, "restocked", (5, 0, 0)),
+    ("restocked", Status.RELEASED, "none", (5, 0, 0)),
+    ("restocked", Status.EXPIRED, "restocked", (5, 0, 0)),
+    ("restocked", Status.RESTOCKED, None, (5, 0, 0)),
+    ("restocked", Status.REFUSED, "none", (5, 0, 0)),
+]
+
+
+@pytest.mark.parametrize(("expected", "found", "done", "where"), RECONCILED)
+def test_reconciliation_brings_copies_where_the_outcome_wants_them(
+    expected: Expected, found: Status | None, done: str | None, where: tuple[int, int, int]
+) -> None:
+    emma = copies(EMMA, 5)
+    reservation = Reservation(ORDER, found, {EMMA: 2}) if found is not None else None
+    if found in (Status.HELD, Status.SOLD):
+        emma.reserve(2)
+    if found is Status.SOLD:
+        emma.sell(2)
+    assert domain.reconcile(reservation, expected, Shelf(emma)) == done
+    assert counts(emma) == where
+    if reservation is not None and done in ("sold", "released", "restocked"):
+        assert str(reservation.status) == done
+
+
+@pytest.mark.parametrize("held", [{EMMA: 6}, {}], ids=["sold out meanwhile", "tombstone"])
+def test_reconciliation_sells_no_copies_that_are_not_there(held: dict[str, int]) -> None:
+    emma = copies(EMMA, 5)
+    reservation = Reservation(ORDER, Status.RELEASED, held)
+    assert domain.reconcile(reservation, "sold", Shelf(emma)) == "none"
+    assert reservation.status is Status.RELEASED
+    assert counts(emma) == (5, 0, 0)
 
 
 def test_every_state_and_message_is_in_the_table() -> None:

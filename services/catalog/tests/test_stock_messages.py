@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from sqlalchemy import event
 
 from chassis import Resources
-from contracts.models.catalog import ReleaseStock, ReserveStock, RestockItems
+from contracts.models.catalog import ReconcileStock, ReleaseStock, ReserveStock, RestockItems
 from contracts.models.order import OrderConfirmed
 from messaging import DeadLetter, Envelope
 
@@ -172,6 +172,39 @@ async def test_whole_life_of_an_order_in_one_batch(
         "StockReserved",
         "ItemsRestocked",
     ]
+
+
+async def test_reconciliation_repairs_each_order_of_its_lot_and_reports_it(
+    list_book: ListBook, send: Send, sent: Sent, stock: Stock
+) -> None:
+    book = await list_book(20)
+    unsold, sold, unreleased, unknown = (order_id() for _ in range(4))
+    for order in (unsold, sold, unreleased):
+        await send(reserve(order, (book, 4)))
+    await send(confirmed(sold, (book, 4)))
+    wanted = {unsold: "sold", sold: "sold", unreleased: "released", unknown: "sold"}
+    command = ReconcileStock.model_validate(
+        {
+            "batch_id": order_id(),
+            "expectations": [
+                {"order_id": order, "expected": state} for order, state in wanted.items()
+            ],
+        }
+    )
+    assert await send(command) == [True]
+    assert held(await stock()) == (12, 0, 8)
+    (report,) = await sent("StockReconciled")
+    assert report["matched"] == 1
+    assert [(r["order_id"], r["found"], r["action"]) for r in report["repaired"]] == [
+        (unsold, "held", "sold"),
+        (unreleased, "held", "released"),
+        (unknown, "missing", "none"),
+    ]
+    # The confirmation turns up after all, and a second comparison finds nothing to do but tell.
+    assert await send(confirmed(unsold, (book, 4)), command) == [True, True]
+    assert held(await stock()) == (12, 0, 8)
+    _, again = await sent("StockReconciled")
+    assert (again["matched"], len(again["repaired"])) == (3, 1)
 
 
 async def test_impossible_message_is_a_dead_letter_and_takes_no_other_down(

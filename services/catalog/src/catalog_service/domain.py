@@ -20,6 +20,8 @@ it and repeats its answer, or refuses it as impossible; see the functions):
 RELEASED without a reservation is the tombstone: a ReserveStock that its own compensation has
 overtaken is refused. RESTOCKED absorbs everything: an OrderConfirmed that the cancellation has
 overtaken changes nothing. An EXPIRED order that is confirmed after all takes its copies again.
+
+ReconcileStock moves a reservation along the same arrows to where its order's outcome wants it.
 """
 
 import enum
@@ -40,6 +42,7 @@ BOOK_NAMESPACE = uuid.UUID("3f0a8a4e-6d0f-5d6a-9b7e-6f3f1c6c2a11")
 LOW_STOCK = 5
 
 Reason = Literal["unknown_book", "out_of_stock", "price_changed", "released"]
+Expected = Literal["sold", "released", "restocked"]
 
 
 class StockRefused(DeadLetter):
@@ -294,6 +297,46 @@ def restock(reservation: Reservation, shelf: Shelf) -> bool:
     reservation.status = Status.RESTOCKED
     reservation.expires_at = None
     return True
+
+
+def reconcile(
+    reservation: Reservation | None, expected: Expected, shelf: Shelf
+) -> Literal["sold", "released", "restocked", "none"] | None:
+    """Bring an order's copies where its outcome wants them; what was done, None if all was well.
+
+    expected    found                                   done
+    sold        sold, restocked                         (match: a cancellation has overtaken)
+                held                                    sold
+                released or expired, still in stock     sold
+                anything else                           none: people must look
+    released    held                                    released
+                sold, restocked                         none: people must look
+                anything else                           (match)
+    restocked   restocked                               (match)
+                sold, held, expired                     restocked
+                anything else                           none: people must look
+    """
+    if reservation is None:
+        return None if expected == "released" else "none"
+    match expected, reservation.status:
+        case ("sold", Status.SOLD | Status.RESTOCKED) | ("restocked", Status.RESTOCKED):
+            return None
+        case "sold", Status.HELD | Status.RELEASED | Status.EXPIRED if reservation.copies:
+            held = reservation.status is Status.HELD
+            if not held and shortage(reservation.copies, shelf) is not None:
+                return "none"
+            sell(reservation, {}, shelf)
+            return "sold"
+        case "released", Status.HELD:
+            release(reservation, shelf)
+            return "released"
+        case "released", Status.RELEASED | Status.EXPIRED | Status.REFUSED:
+            return None
+        case "restocked", Status.SOLD | Status.HELD | Status.EXPIRED:
+            restock(reservation, shelf)
+            return "restocked"
+        case _:
+            return "none"
 
 
 def _give_back(reservation: Reservation, shelf: Shelf, status: Status) -> None:

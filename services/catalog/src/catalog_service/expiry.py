@@ -1,7 +1,8 @@
 """Releases holds whose time is up.
 
 Guarantee: each expires once, however many sweepers run; one that an order's message is at work on
-is left to it.
+is left to it. A hold's time is far longer than what an order needs to end and the order service to
+reconcile it (minutes), so only the holds of orders that nobody ends any more expire.
 """
 
 import asyncio

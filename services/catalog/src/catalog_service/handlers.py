@@ -4,6 +4,7 @@ Guarantee: a command gets the same answer however often and in whatever order it
 never be right (a sold order to be released) becomes a dead letter with the reason.
 """
 
+import logging
 from collections.abc import Sequence
 
 from catalog_service import domain
@@ -12,16 +13,20 @@ from catalog_service.store import StockWork
 from contracts import or_missing
 from contracts.models.catalog import (
     ItemsRestocked,
+    ReconcileStock,
     ReleaseStock,
     ReserveStock,
     RestockItems,
+    StockReconciled,
     StockReleased,
     StockReserved,
     StockUnavailable,
 )
-from contracts.models.common import OrderLine
+from contracts.models.common import OrderLine, StockRepair
 from contracts.models.order import OrderConfirmed
 from messaging import Route
+
+log = logging.getLogger(__name__)
 
 
 def reserve_stock(command: ReserveStock, work: StockWork) -> None:
@@ -71,6 +76,27 @@ def restock_items(command: RestockItems, work: StockWork) -> None:
     work.reply(ItemsRestocked(order_id=command.order_id))
 
 
+def reconcile_stock(command: ReconcileStock, work: StockWork) -> None:
+    """Compare what orders expect with their reservations, and repair what differs."""
+    expected = {each.order_id: each.expected for each in command.expectations}
+    repaired = []
+    for order_id, state in expected.items():
+        reservation = work.room.reservation(order_id)
+        found = str(reservation.status) if reservation is not None else "missing"
+        done = domain.reconcile(reservation, state, work.room)
+        if done is None:
+            continue
+        if reservation is not None and done != "none":
+            work.room.moved(reservation)
+        log.warning("order %s should be %s, was %s: %s", order_id, state, found, done)
+        repaired.append(StockRepair(order_id=order_id, found=found, action=done))
+    work.reply(
+        StockReconciled(
+            batch_id=command.batch_id, matched=len(expected) - len(repaired), repaired=repaired
+        )
+    )
+
+
 def _lines(lines: Sequence[OrderLine]) -> list[Line]:
     return [
         Line(line.book_id, line.quantity, line.unit_price.amount_minor, line.unit_price.currency)
@@ -92,4 +118,5 @@ ROUTES = [
     Route(ReleaseStock, release_stock),
     Route(OrderConfirmed, sell_stock),
     Route(RestockItems, restock_items),
+    Route(ReconcileStock, reconcile_stock),
 ]

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from batching import BulkInsert, BulkUpdate
 from catalog_service.domain import Level, Refusal, Reservation, Status, Stock
 from catalog_service.tables import BOOKS, RESERVATIONS
-from contracts.models.catalog import StockLevelChanged
+from contracts.models.catalog import ReconcileStock, StockLevelChanged
 from messaging import Attempt, Conflict, Envelope, Sender, Work
 
 _IDS = bindparam("ids", type_=ARRAY(UUID(as_uuid=False)))
@@ -230,7 +230,7 @@ class StockUnitOfWork:
             return
         await self._room.lock(
             connection,
-            [payload.order_id for payload in payloads],  # type: ignore[attr-defined]
+            [order_id for payload in payloads for order_id in _orders_of(payload)],
             [line.book_id for payload in payloads for line in getattr(payload, "lines", ())],
         )
 
@@ -242,6 +242,13 @@ class StockUnitOfWork:
         for event in self._room.level_changes():
             last.publish(event, subject=event.book_id)
         self._on_changed(last.message.id, changed)
+
+
+def _orders_of(payload: Any) -> list[str]:
+    """The orders that a message is about."""
+    if isinstance(payload, ReconcileStock):
+        return [expectation.order_id for expectation in payload.expectations]
+    return [payload.order_id]
 
 
 async def stock_census(engine: AsyncEngine) -> Mapping[str, int]:

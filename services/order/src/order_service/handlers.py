@@ -8,6 +8,8 @@ from typing import Any
 
 from prometheus_client import Counter
 
+from contracts.models.catalog import StockReconciled
+from contracts.models.common import PaymentRepair, StockRepair
 from contracts.models.payment import PaymentsReconciled
 from messaging import Route
 from order_service.cancel_order_saga import CANCEL_ORDER
@@ -17,7 +19,9 @@ from sagas import Saga
 
 log = logging.getLogger(__name__)
 
-REPAIRED = Counter("payments_repaired_total", "Payments that reconciliation had to repair")
+REPAIRED = Counter(
+    "reconciliation_repairs_total", "What reconciliation had to repair", ["what", "action"]
+)
 
 
 def move_saga(reply: Any, work: OrderWork) -> None:
@@ -25,22 +29,33 @@ def move_saga(reply: Any, work: OrderWork) -> None:
     work.move_saga(reply)
 
 
-def record_reconciliation(report: PaymentsReconciled, work: OrderWork) -> None:
+def record_payments(report: PaymentsReconciled, work: OrderWork) -> None:
     """Payments that had to be repaired are a bug somewhere, or a human's doing: say so loudly."""
     for repair in report.repaired:
-        REPAIRED.inc()
-        log.error(
-            "reconciliation of %s repaired payment %s of order %s: found %s, did %s",
-            report.batch_id,
-            repair.payment_id,
-            repair.order_id,
-            repair.found,
-            repair.action,
-        )
+        _record("payment", report.batch_id, repair)
+
+
+def record_stock(report: StockReconciled, work: OrderWork) -> None:
+    """So are copies that were not where the order's outcome wants them."""
+    for repair in report.repaired:
+        _record("stock", report.batch_id, repair)
+
+
+def _record(what: str, batch_id: str, repair: PaymentRepair | StockRepair) -> None:
+    REPAIRED.labels(what, repair.action).inc()
+    log.error(
+        "reconciliation %s of the %s of order %s: found %s, did %s",
+        batch_id,
+        what,
+        repair.order_id,
+        repair.found,
+        repair.action,
+    )
 
 
 SAGAS: list[Saga[Any]] = [PLACE_ORDER, CANCEL_ORDER]
 ROUTES = [
     *(Route(reply, move_saga) for saga in SAGAS for reply in saga.replies),
-    Route(PaymentsReconciled, record_reconciliation),
+    Route(PaymentsReconciled, record_payments),
+    Route(StockReconciled, record_stock),
 ]

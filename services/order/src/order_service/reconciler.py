@@ -1,18 +1,22 @@
-"""Asks payment, in lots, whether the money of settled orders is where their outcome says.
+"""Asks payment and catalog, in lots, whether money and copies are where orders' outcomes say.
 
 Guarantee: every settled order is asked about once, after a grace age, within five minutes of it.
-Payment compares with the gateway and repairs both ways; the answer only has to be recorded.
+Payment compares with the gateway, catalog with its reservations; both repair, and the answers only
+have to be recorded. So the copies of an order are sold, too, whose OrderConfirmed was lost.
 """
 
 import asyncio
 import logging
 import random
+from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 import uuid_utils
 from sqlalchemy import func, select, update
 
-from contracts.models.common import PaymentExpectation
+from contracts.models.catalog import ReconcileStock
+from contracts.models.common import PaymentExpectation, StockExpectation
 from contracts.models.payment import ReconcilePayments
 from messaging import Outbox, Sender, interruptible_sleep
 from order_service.domain import OrderStatus
@@ -20,12 +24,13 @@ from order_service.store import ORDERS
 
 log = logging.getLogger(__name__)
 
-# ReconcilePayments takes a hundred expectations.
+# ReconcilePayments and ReconcileStock take a hundred expectations.
 LOT = 100
+# What each outcome expects of the money and of the copies.
 _EXPECTED = {
-    OrderStatus.CONFIRMED: "captured",
-    OrderStatus.REJECTED: "voided",
-    OrderStatus.CANCELLED: "refunded",
+    OrderStatus.CONFIRMED: ("captured", "sold"),
+    OrderStatus.REJECTED: ("voided", "released"),
+    OrderStatus.CANCELLED: ("refunded", "restocked"),
 }
 
 
@@ -79,25 +84,34 @@ class Reconciler:
                 .where(ORDERS.c.order_id.in_([row.order_id for row in rows]))
                 .values(reconciled_at=func.now())
             )
-            batch_id = str(uuid_utils.uuid7())
-            command = ReconcilePayments(
-                batch_id=batch_id,
-                expectations=[
-                    PaymentExpectation.model_validate(
-                        {
-                            "order_id": str(row.order_id),
-                            "payment_id": str(row.payment_id),
-                            "expected": _EXPECTED[OrderStatus(row.status)],
-                        }
-                    )
-                    for row in rows
-                ],
-            )
             transaction.send(
                 [
                     self._sender.envelope(
-                        command, cause=batch_id, subject=batch_id, correlation_id=batch_id
+                        command,
+                        cause=command.batch_id,
+                        subject=command.batch_id,
+                        correlation_id=command.batch_id,
                     )
+                    for command in _questions(rows)
                 ]
             )
         return len(rows)
+
+
+def _questions(rows: Sequence[Any]) -> tuple[ReconcilePayments, ReconcileStock]:
+    """What these orders ask payment and catalog."""
+    batch_id = str(uuid_utils.uuid7())
+    payments, stock = [], []
+    for row in rows:
+        order_id = str(row.order_id)
+        money, copies = _EXPECTED[OrderStatus(row.status)]
+        payments.append(
+            PaymentExpectation.model_validate(
+                {"order_id": order_id, "payment_id": str(row.payment_id), "expected": money}
+            )
+        )
+        stock.append(StockExpectation.model_validate({"order_id": order_id, "expected": copies}))
+    return (
+        ReconcilePayments(batch_id=batch_id, expectations=payments),
+        ReconcileStock(batch_id=batch_id, expectations=stock),
+    )

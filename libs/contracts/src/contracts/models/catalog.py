@@ -182,6 +182,32 @@ class StockUnavailable(BaseModel):
     ] = MISSING
 
 
+class ReconcileStock(BaseModel):
+    """
+    Compare reservations with what the orders expect and repair what differs.
+    """
+
+    model_config = ConfigDict(
+        extra="ignore",
+        frozen=True,
+    )
+    batch_id: Annotated[
+        StrictStr,
+        Field(
+            description="This comparison.",
+            pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
+        ),
+    ]
+    expectations: Annotated[
+        list[common.StockExpectation],
+        Field(
+            description="What the orders expect of their copies.",
+            max_length=100,
+            min_length=1,
+        ),
+    ]
+
+
 class ReserveStock(BaseModel):
     """
     Set the copies of an order aside until it is paid.
@@ -201,6 +227,34 @@ class ReserveStock(BaseModel):
     lines: Annotated[
         list[common.OrderLine],
         Field(description="What is ordered.", max_length=50, min_length=1),
+    ]
+
+
+class StockReconciled(BaseModel):
+    """
+    Result of a comparison with the orders; whatever had to be repaired is listed.
+    """
+
+    model_config = ConfigDict(
+        extra="ignore",
+        frozen=True,
+    )
+    batch_id: Annotated[
+        StrictStr,
+        Field(
+            description="The comparison.",
+            pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
+        ),
+    ]
+    matched: Annotated[
+        StrictInt,
+        Field(
+            description="Number of expectations that were met already.", ge=0, le=100
+        ),
+    ]
+    repaired: Annotated[
+        list[common.StockRepair],
+        Field(description="What differed and what was done about it.", max_length=100),
     ]
 
 

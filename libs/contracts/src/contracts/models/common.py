@@ -320,6 +320,64 @@ class Problem(BaseModel):
     ] = MISSING
 
 
+class StockExpectation(BaseModel):
+    """
+    The state that an order expects its copies to be in.
+    """
+
+    model_config = ConfigDict(
+        extra="ignore",
+        frozen=True,
+    )
+    order_id: Annotated[
+        StrictStr,
+        Field(
+            description="The order.",
+            pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
+        ),
+    ]
+    expected: Annotated[
+        Literal["sold", "released", "restocked"],
+        Field(description="The expected state."),
+    ]
+
+
+class StockRepair(BaseModel):
+    """
+    An order's copies that were not in the state that the order expected.
+    """
+
+    model_config = ConfigDict(
+        extra="ignore",
+        frozen=True,
+    )
+    order_id: Annotated[
+        StrictStr,
+        Field(
+            description="The order.",
+            pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
+        ),
+    ]
+    found: Annotated[
+        StrictStr,
+        Field(
+            description="The state found, such as held, sold, expired, missing.",
+            max_length=64,
+            min_length=1,
+            pattern="^[a-z][a-z0-9_]*$",
+        ),
+    ]
+    action: Annotated[
+        StrictStr,
+        Field(
+            description="What was done: sold, released, restocked, or none.",
+            max_length=64,
+            min_length=1,
+            pattern="^[a-z][a-z0-9_]*$",
+        ),
+    ]
+
+
 class Book(BaseModel):
     """
     A book as it is offered in the shop.
