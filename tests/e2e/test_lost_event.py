@@ -81,7 +81,8 @@ async def test_copies_of_an_order_whose_confirmation_was_lost_are_sold(platform:
                 interval_seconds=60,
                 grace_seconds=0,
             )
-            assert await reconciler.sweep() >= 1
+            while await reconciler.sweep():
+                pass  # Other tests' orders go first; this one is the youngest.
             await copies_until(platform, "reserved", 0)
             assert await copies(platform, "sold") == sold_before + 3
 

@@ -60,6 +60,54 @@ async def test_a_repeat_gets_the_stored_answer_byte_by_byte(new: New) -> None:
     assert await new().begin("key", ORDER) == Replay(ANSWER)
 
 
+async def test_an_answer_that_is_yet_to_be_stored_is_replayed_already(new: New, aws: Any) -> None:
+    calls = 0
+
+    class Counted:
+        exceptions = aws.dynamodb.exceptions
+
+        def __getattr__(self, name: str) -> Any:
+            nonlocal calls
+            calls += 1
+            return getattr(aws.dynamodb, name)
+
+    first = new(Counted())
+    claim = await first.begin("key", ORDER)
+    assert isinstance(claim, Claimed)
+    calls = 0
+    first.finish("key", claim, ANSWER)
+    assert await first.begin("key", ORDER) == Replay(ANSWER)
+    assert await first.begin("key", OTHER_ORDER) == KeyReused()
+    assert await new().begin("key", ORDER) == InProgress()
+    assert calls == 0
+    await first.drain()
+    assert calls == 1
+    assert await new().begin("key", ORDER) == Replay(ANSWER)
+    assert await first.begin("key", ORDER) == Replay(ANSWER)
+    assert calls > 1
+
+
+async def test_an_answer_that_cannot_be_stored_is_forgotten(new: New, aws: Any) -> None:
+    class Down:
+        exceptions = aws.dynamodb.exceptions
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(aws.dynamodb, name)
+
+        async def batch_execute_statement(self, **arguments: Any) -> Any:
+            if "UPDATE" in arguments["Statements"][0]["Statement"]:
+                raise ConnectionError
+            return await aws.dynamodb.batch_execute_statement(**arguments)
+
+    keys = new(Down(), lease_seconds=0.0)
+    claim = await keys.begin("key", ORDER)
+    assert isinstance(claim, Claimed)
+    keys.finish("key", claim, ANSWER)
+    await keys.drain()
+    # The lease is over, so the request runs again.
+    assert isinstance(await keys.begin("key", ORDER), Claimed)
+
+
 async def test_a_repeat_with_another_payload_is_refused(new: New) -> None:
     keys = new()
     token = await claimed(keys)

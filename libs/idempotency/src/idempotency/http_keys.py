@@ -7,8 +7,10 @@ payload is refused, and a repeat while the first still runs is told so.
                           | lease over: the next request runs again
 """
 
+import asyncio
 import base64
 import hashlib
+import logging
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +20,11 @@ import orjson
 
 from batching import Batcher
 from idempotency.records import MAX_BATCH_ITEMS, RecordsUnavailable, epoch_milliseconds, insert_all
+
+# An answer is on its way to its client while it waits here for company, up to 25 to a call.
+ANSWER_LINGER_SECONDS = 0.05
+
+log = logging.getLogger(__name__)
 
 
 def fingerprint(method: str, path: str, body: bytes) -> str:
@@ -39,6 +46,7 @@ class Claimed:
     """The caller runs the request; `token` proves it when the answer is stored."""
 
     token: str
+    fingerprint: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +93,17 @@ class HttpIdempotency:
             self._insert_all, max_items=MAX_BATCH_ITEMS
         )
         self._answers: Batcher[tuple[str, str, StoredResponse], None] = Batcher(
-            self._complete_all, max_items=MAX_BATCH_ITEMS
+            self._complete_all, max_items=MAX_BATCH_ITEMS, linger_seconds=ANSWER_LINGER_SECONDS
         )
+        # Answers that were given and are not stored yet: a repeat that comes here gets them too.
+        self._unstored: dict[str, tuple[Claimed, StoredResponse]] = {}
+        self._storing: set[asyncio.Task[None]] = set()
 
     async def begin(self, key: str, request_fingerprint: str) -> Outcome:
         """Claim the key for this request, or learn what became of it."""
+        if key in self._unstored:
+            claim, response = self._unstored[key]
+            return Replay(response) if claim.fingerprint == request_fingerprint else KeyReused()
         now = epoch_milliseconds()
         token = str(uuid.uuid4())
         record = {
@@ -101,8 +115,32 @@ class HttpIdempotency:
             "expires_at": {"N": str(now // 1000 + self._keep_seconds)},
         }
         if await self._inserts(record):
-            return Claimed(token)
+            return Claimed(token, request_fingerprint)
         return await self._examine(record, now)
+
+    def finish(self, key: str, claim: Claimed, response: StoredResponse) -> None:
+        """Store the answer soon, with others; `drain` waits for it.
+
+        The client need not wait for that. If it is lost, a repeat waits for the lease to end and
+        runs again, as after a crash.
+        """
+        self._unstored[key] = (claim, response)
+        task = asyncio.get_running_loop().create_task(self.complete(key, claim.token, response))
+        self._storing.add(task)
+
+        def stored(task: asyncio.Task[None]) -> None:
+            self._storing.discard(task)
+            self._unstored.pop(key, None)
+            if not task.cancelled() and task.exception() is not None:
+                log.warning("an answer was not stored: %s", task.exception())
+
+        task.add_done_callback(stored)
+
+    async def drain(self) -> None:
+        """Return once every answer handed to `finish` is stored, or has failed."""
+        while self._storing:
+            await self._answers.drain()
+            await asyncio.gather(*self._storing, return_exceptions=True)
 
     async def complete(self, key: str, token: str, response: StoredResponse) -> None:
         """Store the answer for repeats; without effect when the lease went to someone else."""
@@ -137,7 +175,9 @@ class HttpIdempotency:
         found = answer.get("Item")
         token = record["owner"]["S"]
         if found is not None and found["owner"]["S"] == token:
-            return Claimed(token)  # Our own insert, retried below us after it had gone through.
+            return Claimed(
+                token, record["fingerprint"]["S"]
+            )  # Our own insert, retried below us after it had gone through.
         expired = found is None or int(found["expires_at"]["N"]) * 1000 < now
         if found is not None and not expired:
             if found["fingerprint"]["S"] != record["fingerprint"]["S"]:
@@ -163,7 +203,7 @@ class HttpIdempotency:
             )
         except self._dynamodb.exceptions.ConditionalCheckFailedException:
             return InProgress()
-        return Claimed(token)
+        return Claimed(token, record["fingerprint"]["S"])
 
     async def _complete_all(
         self, answers: list[tuple[str, str, StoredResponse]]

@@ -172,7 +172,7 @@ class Ledger:
         """Return once every mark handed in is written, or has failed."""
         while self._marking:
             await self._marks.drain()
-            await asyncio.wait(self._marking)
+            await asyncio.gather(*self._marking, return_exceptions=True)
 
     def _key(self, key: str) -> str:
         return f"{self._scope}#{key}"

@@ -32,6 +32,9 @@ log = logging.getLogger(__name__)
 MAX_ENTRIES = 10
 # Above this many rows in memory the sweep takes over, so that a bus outage costs no memory.
 MAX_FRESH_ROWS = 5_000
+# A quiet relay publishes at once; one that has published just now waits for company.
+BUSY_SECONDS = 0.05
+BUSY_LINGER_SECONDS = 0.01
 # Well below the grace after which the sweep takes a row for left behind.
 MARK_LINGER_SECONDS = 0.05
 MAX_MARKS = 50
@@ -84,6 +87,7 @@ class Relay:
             self._mark_all, max_items=MAX_MARKS, linger_seconds=MARK_LINGER_SECONDS
         )
         self._marking: set[asyncio.Task[None]] = set()
+        self._last_put = float("-inf")
         self._awake = asyncio.Event()
         self._stopping = asyncio.Event()
         ids = bindparam("ids", type_=ARRAY(UUID(as_uuid=False)))
@@ -121,8 +125,11 @@ class Relay:
                 self._awake.clear()
                 await self._awake.wait()
                 continue
+            if len(self._fresh) < MAX_ENTRIES and self._is_busy():
+                await interruptible_sleep(BUSY_LINGER_SECONDS, self._stopping)
             rows = [self._fresh.popleft() for _ in range(min(MAX_ENTRIES, len(self._fresh)))]
             try:
+                self._last_put = asyncio.get_running_loop().time()
                 taken, _ = await self._put([(m.id, m.source, m.type, d) for d, m in rows])
                 if taken:
                     self._mark_soon(taken)
@@ -132,6 +139,11 @@ class Relay:
                 if self._stopping.is_set():
                     return
                 await interruptible_sleep(random.uniform(0.2, 1.0), self._stopping)
+
+    def _is_busy(self) -> bool:
+        """Whether the last request is so young that this one is worth filling."""
+        now = asyncio.get_running_loop().time()
+        return now - self._last_put < BUSY_SECONDS
 
     def _mark_soon(self, ids: list[str]) -> None:
         task = asyncio.get_running_loop().create_task(self._marks(ids))

@@ -37,6 +37,7 @@ async def compose(resources: Resources) -> Parts:
         unit_of_work=lambda: OrderUnitOfWork(orchestrator, sender),
     )
     return Parts(
+        closers=[keys.drain],
         routers=[order_routes(orders, settings.max_wait_seconds)],
         web_workers=[outcomes],
         workers=[

@@ -119,21 +119,18 @@ class Orders:
                 )
             case KeyReused():
                 raise _key_reused()
-            case Claimed(token):
-                return await self._place_claimed(order, data, wait_seconds, key, token)
+            case Claimed():
+                return await self._place_claimed(order, data, wait_seconds, key, claim)
 
     async def _place_claimed(
-        self, order: Order, data: domain.PlaceOrder, wait_seconds: float, key: str, token: str
+        self, order: Order, data: domain.PlaceOrder, wait_seconds: float, key: str, claim: Claimed
     ) -> StoredResponse:
         try:
             answer = await self._place(order, data, wait_seconds)
         except BaseException:
-            await asyncio.shield(self._keys.release(key, token))
+            await asyncio.shield(self._keys.release(key, claim.token))
             raise
-        try:
-            await self._keys.complete(key, token, answer)
-        except _OUT_OF_REACH as error:
-            log.warning("the answer was not stored; a repeat will be answered anew: %s", error)
+        self._keys.finish(key, claim, answer)
         return answer
 
     async def _place(
