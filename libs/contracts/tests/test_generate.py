@@ -49,9 +49,21 @@ def test_check_names_what_would_change_and_changes_nothing(
     assert main([*arguments, "--check"]) == 0
 
 
-def test_what_is_sent_and_unread_is_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
+def test_sound_contracts_print_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--check"]) == 0
-    assert "warning: catalog sends BookListed, which nobody receives" in capsys.readouterr().out
+    assert capsys.readouterr().out == ""
+
+
+def test_what_is_sent_and_unread_is_a_warning_unless_it_is_public(
+    copied: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = copied / "catalog" / "asyncapi.yaml"
+    content = yaml.safe_load(document.read_text(encoding="utf-8"))
+    assert content["channels"]["BookListed"].pop("x-audience") == "public"
+    document.write_text(yaml.safe_dump(content), encoding="utf-8")
+    assert main(["--contracts", str(copied), "--check"]) == 0
+    (warning,) = capsys.readouterr().out.splitlines()
+    assert warning.startswith("warning: catalog sends BookListed, which nobody receives")
 
 
 def test_what_is_received_and_never_sent_is_an_error(
@@ -99,6 +111,18 @@ def test_what_is_received_and_never_sent_is_an_error(
             "../../common/line.json is not in contracts/common",
         ),
         ("payment/asyncapi.yaml", "bus: bookstore", "bus: other", "there is only bookstore"),
+        (
+            "order/asyncapi.yaml",
+            "x-audience: public",
+            "x-audience: partners",
+            "channel OrderRejected: x-audience is 'partners'; it can only be public, or absent",
+        ),
+        (
+            "catalog/asyncapi.yaml",
+            "address: ReserveStock\n",
+            "address: ReserveStock\n    x-audience: public\n",
+            "channel ReserveStock: x-audience: public is for events; this is a command",
+        ),
     ],
 )
 def test_contradiction_is_an_error_that_says_where(

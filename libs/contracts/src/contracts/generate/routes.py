@@ -62,13 +62,14 @@ def unsound(contracts: Contracts) -> list[str]:
 
 
 def unread(contracts: Contracts) -> list[str]:
-    """What is sent and nobody receives: allowed, and worth a warning."""
+    """What is sent, nobody receives and no `x-audience: public` explains: worth a warning."""
     received = {name for names in contracts.receives.values() for name in names}
     return [
-        f"{service} sends {name}, which nobody receives"
+        f"{service} sends {name}, which nobody receives (meant for others? declare it on the "
+        "channel: x-audience: public)"
         for service in contracts.services
         for name in contracts.sends[service]
-        if name not in received
+        if name not in received and not contracts.messages[name].public
     ]
 
 

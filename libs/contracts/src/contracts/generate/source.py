@@ -12,6 +12,9 @@ from typing import Any
 import yaml
 
 KINDS = ("command", "reply", "event")
+# A channel's x-audience: `public` is an event for whoever listens, services outside of these
+# contracts included, so it may have no receiver here.
+AUDIENCES = (None, "public")
 
 
 class ContractsError(Exception):
@@ -24,7 +27,10 @@ class ContractsError(Exception):
 
 @dataclass(frozen=True)
 class Message:
-    """One message as its owner's documents declare it. `sources` may put it on the bus."""
+    """One message as its owner's documents declare it.
+
+    `sources` may put it on the bus; a `public` one is meant for others than these services, too.
+    """
 
     name: str
     owner: str
@@ -32,6 +38,7 @@ class Message:
     kind: str
     bus: str
     sources: tuple[str, ...]
+    public: bool
     schema: dict[str, Any] = field(repr=False)
 
 
@@ -109,10 +116,25 @@ def _owned_messages(
         if len(kinds) != 1:
             faults.append(f"{where}: its message needs one tag of {', '.join(KINDS)}")
             continue
+        audience = channel.get("x-audience")
+        if audience not in AUDIENCES:
+            faults.append(f"{where}: x-audience is {audience!r}; it can only be public, or absent")
+            continue
+        if audience == "public" and kinds[0] != "event":
+            faults.append(f"{where}: x-audience: public is for events; this is a {kinds[0]}")
+            continue
         routing = channel["x-eventbridge"]
-        sources = tuple(routing["source"])
         found.append(
-            Message(name, service, int(version), kinds[0], routing["bus"], sources, schema)
+            Message(
+                name=name,
+                owner=service,
+                version=int(version),
+                kind=kinds[0],
+                bus=routing["bus"],
+                sources=tuple(routing["source"]),
+                public=audience == "public",
+                schema=schema,
+            )
         )
     return found
 
