@@ -1,8 +1,8 @@
 """Which TCP port a server gets.
 
-Guarantee: a port that the user fixed is used or refused with the name of its owner, never replaced
-in silence; a port picked here lies outside the kernel's range for outgoing connections, so that
-no client socket can sit on it when its server restarts.
+Guarantee: a port that the user fixed is used or refused with the name of its owner; a default that
+is taken is replaced, and never in silence. A port picked here lies outside the kernel's range for
+outgoing connections, so that no client socket can sit on it when its server restarts.
 """
 
 import random
@@ -22,9 +22,10 @@ _EPHEMERAL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 class PortAllocator:
-    """Hands out each port once."""
+    """Hands out each port once; `notices` has a line for each default that was taken."""
 
     def __init__(self) -> None:
+        self.notices: list[str] = []
         self._given: set[int] = set()
 
     def choose(self, name: str, wanted: int, *, fixed: bool, variable: str | None = None) -> int:
@@ -37,7 +38,9 @@ class PortAllocator:
             return wanted
         if fixed:
             raise PortTakenError(taken_message(name, wanted, variable))
-        return self.pick()
+        picked = self.pick()
+        self.notices.append(replaced_message(name, wanted, picked, variable))
+        return picked
 
     def pick(self) -> int:
         """Any free port."""
@@ -66,6 +69,12 @@ def taken_message(name: str, port: int, variable: str | None) -> str:
     """One line: which port, whose it is, and what to do."""
     remedy = f"stop it or choose another with {variable}=..." if variable else "stop it first"
     return f"port {port} ({name}) is taken by {owner(port)}: {remedy}"
+
+
+def replaced_message(name: str, port: int, picked: int, variable: str | None) -> str:
+    """One line: which port, whose it is, which one is used instead, and how to choose another."""
+    choice = f" (choose another with {variable}=...)" if variable else ""
+    return f"port {port} ({name}) is taken by {owner(port)}: using {picked} instead{choice}"
 
 
 def owner(port: int) -> str:

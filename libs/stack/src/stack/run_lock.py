@@ -87,7 +87,7 @@ def read_state(data_dir: Path) -> dict[str, Any]:
             return state
         except FileNotFoundError:
             raise NotRunningError(f"the stack in {data_dir} is just starting: try again") from None
-    raise NotRunningError(f"no stack runs in {data_dir}: start one first")
+    raise NotRunningError(f"no stack runs in {data_dir}")
 
 
 def write_state(data_dir: Path, state: dict[str, Any]) -> None:

@@ -58,11 +58,15 @@ def data_folder(environment: Mapping[str, str] = os.environ) -> Path:
 
 @dataclass(frozen=True)
 class LocalStack:
-    """A stack that may be started: its processes, and where clients reach it."""
+    """A stack that may be started: its processes, and where clients reach it.
+
+    `notices` are for the user's eyes: a line for each default port that was taken.
+    """
 
     data_dir: Path
     processes: list[Process]
     endpoints: dict[str, str]
+    notices: tuple[str, ...] = ()
 
     def supervisor(
         self, *, sink: LineSink | None = None, on_event: Callable[[Event], None] | None = None
@@ -90,7 +94,8 @@ def local_stack(
     `pick_ports`: take any free port, for stacks beside another. `service_environment` is given to
     every service on top of its own (tests shorten intervals, benchmarks raise pools).
     """
-    ports = _choose_ports(environment, pick=pick_ports)
+    allocator = PortAllocator()
+    ports = _choose_ports(allocator, environment, pick=pick_ports)
     postgres = PostgresServer(
         data_dir, ports["postgres"], databases=SERVICES, settings=_postgres_settings(environment)
     )
@@ -163,7 +168,7 @@ def local_stack(
             )
     workers = {f"{name}-worker": f"http://{HOST}:{ports[f'{name}-worker']}" for name in SERVICES}
     endpoints = {**urls, **workers, "aws": emulator.url, "redis": valkey.url, **databases}
-    return LocalStack(data_dir, processes, endpoints)
+    return LocalStack(data_dir, processes, endpoints, tuple(allocator.notices))
 
 
 async def _apply_topology(endpoint_url: str) -> None:
@@ -177,8 +182,9 @@ async def _apply_topology(endpoint_url: str) -> None:
     await apply(load_topology(), session, endpoint_url=endpoint_url, region=REGION)
 
 
-def _choose_ports(environment: Mapping[str, str], *, pick: bool) -> dict[str, int]:
-    allocator = PortAllocator()
+def _choose_ports(
+    allocator: PortAllocator, environment: Mapping[str, str], *, pick: bool
+) -> dict[str, int]:
     ports: dict[str, int] = {}
     for name, (variable, default) in _DEFAULT_PORTS.items():
         chosen = environment.get(variable)
@@ -186,7 +192,8 @@ def _choose_ports(environment: Mapping[str, str], *, pick: bool) -> dict[str, in
             ports[name] = allocator.pick()
             continue
         wanted = _port_number(variable, chosen) if chosen else default
-        ports[name] = allocator.choose(name, wanted, fixed=bool(chosen), variable=variable)
+        process = f"{name}-web" if name in SERVICES else name
+        ports[name] = allocator.choose(process, wanted, fixed=bool(chosen), variable=variable)
     for name in SERVICES:
         ports[f"{name}-worker"] = allocator.pick()
     return ports

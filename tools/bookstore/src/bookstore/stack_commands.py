@@ -26,7 +26,9 @@ def told_plainly() -> Iterator[None]:
     try:
         yield
     except StackError as error:
-        print(f"bookstore: {error}", file=sys.stderr)
+        missing = isinstance(error, NotRunningError) and not is_running(data_folder())
+        hint = ": start one with `make up`" if missing else ""
+        print(f"bookstore: {error}{hint}", file=sys.stderr)
         raise typer.Exit(2) from None
 
 
@@ -37,6 +39,8 @@ def up() -> None:
         if is_running(folder):
             _already_running()
         stack = local_stack(folder)
+        for notice in stack.notices:
+            print(f"bookstore: {notice}", file=sys.stderr)
         supervisor = stack.supervisor(sink=console_for(stack.processes))
 
         async def ready() -> None:

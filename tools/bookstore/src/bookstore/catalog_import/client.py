@@ -93,7 +93,7 @@ class CatalogClient:
         except (httpx.TransportError, httpx.InvalidURL) as error:
             raise CatalogUnavailableError(
                 f"no catalog answers at {self._http.base_url} ({type(error).__name__}); "
-                "start one with `bookstore up`, or name its address with --url"
+                "start the stack with `make up`, or name its address with --url or CATALOG_URL"
             ) from None
         return response
 
