@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from stack import PostgresServer, is_running
+from stack.stop_signals import ECHO_SECONDS
 
 Until = Callable[[Callable[[], object]], Awaitable[None]]
 
@@ -42,7 +43,12 @@ async def main():
             return bool(supervisor.log_tail("python", 1))
 
         argv = (sys.executable, "-c", STUBBORN)
-        processes = [Process("python", argv, stop_grace_seconds=60, readiness=deaf)]
+        processes = [
+            Process("database", (sys.executable, "-c", CHILD)),
+            Process(
+                "python", argv, stop_grace_seconds=60, readiness=deaf, depends_on=("database",)
+            ),
+        ]
         endpoints = {}
 
     async def ready():
@@ -110,16 +116,19 @@ async def test_every_descendant_dies_with_a_killed_supervisor(
     PostgresServer(data_dir, 0).remove()
 
 
-async def test_one_interrupt_stops_gracefully_and_a_second_kills(
+async def test_one_press_stops_gracefully_though_it_comes_twice_and_a_later_one_kills(
     data_dir: Path, stacks: list[subprocess.Popen[str]], until: Until
 ) -> None:
     stack = start_stack(data_dir, "stubborn")
     stacks.append(stack)
     descendants = psutil.Process(stack.pid).children(recursive=True)
     stack.send_signal(signal.SIGINT)
+    stack.send_signal(signal.SIGTERM)  # A parent such as make passes on what it got itself.
     await until(lambda: "stopping" in (data_dir / "stack.json").read_text())
-    assert stack.poll() is None
+    with pytest.raises(subprocess.TimeoutExpired):
+        stack.wait(timeout=ECHO_SECONDS + 0.1)
     stack.send_signal(signal.SIGINT)
     assert stack.wait(timeout=10) == 0
     await until(lambda: not any(map(alive, descendants)))
     assert not is_running(data_dir)
+    assert "starting again" not in (data_dir / "logs" / "stack.log").read_text()

@@ -14,6 +14,7 @@ from stack.postgres import PostgresServer
 from stack.process import NEVER, Completed, HttpReady, Process, RestartPolicy, TcpReady
 from stack.run_lock import is_running, read_state
 from stack.runner import Event, State
+from stack.stop_signals import stop_signals
 from stack.supervisor import Supervisor, console_for, serve
 from stack.valkey import ValkeyServer
 
@@ -42,4 +43,5 @@ __all__ = [
     "is_running",
     "read_state",
     "serve",
+    "stop_signals",
 ]

@@ -145,7 +145,9 @@ class Runner:
         await self._set(State.STOPPED)
 
     def kill_now(self) -> None:
-        """SIGKILL the whole group; a `stop` under way then ends at once."""
+        """SIGKILL the whole group and start nothing again; a `stop` under way then ends at once."""
+        self._stopping = True
+        self._wake.set()
         if self._child is not None:
             self._child.kill_group()
 

@@ -21,6 +21,7 @@ from stack.logs import Console, ProcessLog
 from stack.process import Process
 from stack.run_lock import RunLock, remove_state, write_state
 from stack.runner import Event, Runner
+from stack.stop_signals import stop_signals
 
 OWN_NAME = "stack"
 LOG_DIR = "logs"
@@ -305,31 +306,23 @@ async def serve(
 
     A second Ctrl-C kills what is still stopping. `on_ready` runs once everything is ready.
     """
-    loop = asyncio.get_running_loop()
-    requests = 0
 
-    def on_signal() -> None:
-        nonlocal requests
-        requests += 1
-        if requests == 1:
-            supervisor.request_stop()
-            _say("stopping; press Ctrl-C again to kill")
-        else:
-            _say("killing")
-            supervisor.kill_now()
+    def stop() -> None:
+        supervisor.request_stop()
+        _say("stopping the stack ... (Ctrl-C again kills it)")
 
-    handled = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    for number in handled:
-        loop.add_signal_handler(number, on_signal)
-    try:
-        # Asking for the end while it starts is no error.
-        with contextlib.suppress(StoppedError):
-            await supervisor.start()
-            await _first_of(supervisor.wait(), _ready_then_forever(on_ready))
-    finally:
-        await supervisor.stop()
-        for number in handled:
-            loop.remove_signal_handler(number)
+    def kill() -> None:
+        _say("killing the stack")
+        supervisor.kill_now()
+
+    with stop_signals(stop, kill):
+        try:
+            # Asking for the end while it starts is no error.
+            with contextlib.suppress(StoppedError):
+                await supervisor.start()
+                await _first_of(supervisor.wait(), _ready_then_forever(on_ready))
+        finally:
+            await supervisor.stop()
 
 
 async def _ready_then_forever(on_ready: Callable[[], Awaitable[None]] | None) -> None:

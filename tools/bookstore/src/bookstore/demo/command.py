@@ -8,7 +8,6 @@ that it was interrupted; in each case no process of the demo is left.
 import asyncio
 import contextlib
 import random
-import signal
 import sys
 import time
 from pathlib import Path
@@ -27,7 +26,7 @@ from bookstore.demo.screen import SECONDS_BETWEEN_LINES, Screen, flush, plain_li
 from bookstore.demo.session import Session, open_stack
 from bookstore.demo.shop import Shop, ShopError
 from bookstore.local_stack import data_folder
-from stack import StackError
+from stack import StackError, Supervisor, stop_signals
 
 REST_SECONDS = 60.0
 INTERRUPTED = 130
@@ -56,34 +55,28 @@ def run_demo(seed: int | None) -> None:
 
 async def _interruptible(seed: int, data_dir: Path, screen: Screen) -> int:
     """Run; the first Ctrl-C ends it in order, the second kills what is still stopping."""
-    sessions: list[Session] = []
-    running = asyncio.create_task(_run(seed, data_dir, screen, sessions))
-    interrupted = False
+    started: list[Supervisor] = []
+    running = asyncio.create_task(_run(seed, data_dir, screen, started))
 
-    def on_signal() -> None:
-        nonlocal interrupted
-        if not interrupted:
-            interrupted = True
-            running.cancel()
-            return
-        for session in sessions:
-            if session.supervisor is not None:
-                session.supervisor.kill_now()
+    def stop() -> None:
+        screen.note("stopping the stack ... (Ctrl-C again kills it)" if started else "stopping ...")
+        running.cancel()
 
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, on_signal)
-    try:
-        return await running
-    except asyncio.CancelledError:
-        screen.note("stopped")
-        return INTERRUPTED
+    def kill() -> None:
+        for supervisor in started:
+            supervisor.kill_now()
+
+    with stop_signals(stop, kill):
+        try:
+            return await running
+        except asyncio.CancelledError:
+            screen.note("stopped")
+            return INTERRUPTED
 
 
-async def _run(seed: int, data_dir: Path, screen: Screen, sessions: list[Session]) -> int:
+async def _run(seed: int, data_dir: Path, screen: Screen, started: list[Supervisor]) -> int:
     began = time.monotonic()
-    async with open_stack(data_dir, screen) as session, Shop(session.endpoints) as shop:
-        sessions.append(session)
+    async with open_stack(data_dir, screen, started) as session, Shop(session.endpoints) as shop:
         await _import_classics(session, screen)
         run = f"{seed}-{int(time.time())}"
         plan = make_plan(seed, run, await shop.books())

@@ -25,16 +25,17 @@ IMPATIENCE = {"VISIBILITY_SECONDS": "3", "LEASE_SECONDS": "2"}
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """`supervisor` is there if the demo started the stack."""
+    """Where the stack keeps its data and where it answers."""
 
     data_dir: Path
     endpoints: Endpoints
-    supervisor: Supervisor | None = None
 
 
 @contextlib.asynccontextmanager
-async def open_stack(data_dir: Path, screen: Screen) -> AsyncIterator[Session]:
-    """Join or start; raises StackError."""
+async def open_stack(
+    data_dir: Path, screen: Screen, started: list[Supervisor]
+) -> AsyncIterator[Session]:
+    """Join or start; raises StackError. A stack of its own is in `started` before it starts."""
     if is_running(data_dir):
         with screen.waiting("waiting for the stack that runs here"):
             state = await _ready_state(data_dir)
@@ -42,15 +43,18 @@ async def open_stack(data_dir: Path, screen: Screen) -> AsyncIterator[Session]:
         yield Session(data_dir, Endpoints.of(state["endpoints"]))
         return
     stack = local_stack(data_dir, service_environment=IMPATIENCE)
+    for notice in stack.notices:
+        screen.note(notice)
     with screen.starting([process.name for process in stack.processes]) as starting:
         supervisor = stack.supervisor(on_event=starting.on_event)
+        started.append(supervisor)
         await supervisor.start()
     try:
         screen.step(
             f"stack ready in {starting.seconds:.1f} s: {len(stack.processes) - 1} processes, "
             f"logs in {data_dir / 'logs'}"
         )
-        yield Session(data_dir, Endpoints.of(stack.endpoints), supervisor)
+        yield Session(data_dir, Endpoints.of(stack.endpoints))
     finally:
         with screen.waiting("stopping the stack"):
             await supervisor.stop()
