@@ -13,7 +13,7 @@ export UV_SYSTEM_CERTS := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up down status logs restart clean test lint format types check bench bench-peers \
-	contracts lock import
+	contracts lock import name-given file-given
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*?## "} \
@@ -23,7 +23,7 @@ help: ## list the targets
 ##@ Run
 
 demo: setup ## place real orders through the whole platform, then show the balance sheet
-	@$(BOOKSTORE) demo
+	@$(BOOKSTORE) demo $(ARGS)
 
 up: setup ## start the local stack in this terminal; Ctrl-C stops all of it
 	@$(BOOKSTORE) up
@@ -34,14 +34,20 @@ down: setup ## stop a stack that runs elsewhere
 status: setup ## what runs, on which ports
 	@$(BOOKSTORE) status
 
-restart: setup ## restart one process of the running stack: make restart NAME=payment-worker
+restart: name-given setup ## restart one process of the running stack: make restart NAME=payment-worker
 	@$(BOOKSTORE) restart $(NAME)
 
 logs: setup ## follow the logs of the running stack: make logs [NAME=order-worker]
 	@$(BOOKSTORE) logs $(NAME)
 
-import: setup ## import books into the running catalog: make import FILE=books.csv
-	@$(BOOKSTORE) catalog import $(FILE)
+import: file-given setup ## import books into the running catalog: make import FILE=books.csv
+	@$(BOOKSTORE) catalog import "$(FILE)"
+
+name-given:
+	@$(if $(NAME),,$(error which process? For example: make restart NAME=payment-worker (make status lists them)))
+
+file-given:
+	@$(if $(FILE),,$(error which file? For example: make import FILE=books.csv (CSV or JSON Lines)))
 
 clean: ## remove the stack's data and all caches (environments stay)
 	@if [ -x $(BOOKSTORE) ]; then $(BOOKSTORE) clean; else rm -rf .local; fi

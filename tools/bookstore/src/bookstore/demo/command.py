@@ -81,7 +81,8 @@ async def _run(seed: int, data_dir: Path, screen: Screen, started: list[Supervis
         run = f"{seed}-{int(time.time())}"
         plan = make_plan(seed, run, await shop.books())
         screen.step(
-            f"placing {plan.expected_orders} orders, seed {seed} (repeat with --seed {seed})"
+            f"placing {plan.expected_orders} orders, seed {seed} "
+            f"(the same again: make demo ARGS=--seed={seed})"
         )
         progress = Progress(plan, screen.event)
         player = Player(shop, data_dir, progress)
