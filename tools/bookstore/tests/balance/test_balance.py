@@ -205,6 +205,20 @@ def test_an_acknowledged_order_that_is_gone_turns_i9_red() -> None:
     assert [check.invariant for check in failed(sound_evidence(), ("o7",))] == ["I9"]
 
 
+def test_a_line_claims_no_more_orders_than_it_checks() -> None:
+    def claims(acknowledged: tuple[str, ...]) -> dict[str, str]:
+        return {
+            check.invariant: check.claim
+            for check in sheet(sound_evidence(), TOPOLOGY, acknowledged)
+        }
+
+    of_a_run, of_all = claims(("o1",)), claims(())
+    assert of_a_run["I8"] == "orders of this run rejected for no business reason"
+    assert of_all["I8"] == "orders rejected for no business reason"
+    assert of_a_run["I9"] == "orders accepted, or known to the gateway, that exist"
+    assert of_all["I9"] == "orders known to the gateway that exist"
+
+
 def test_an_older_order_that_outlived_its_deadline_does_not_count_against_a_run() -> None:
     evidence = sound_evidence()
     refused_without_reason(evidence)

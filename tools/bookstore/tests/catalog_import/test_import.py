@@ -81,7 +81,7 @@ async def test_an_address_without_a_catalog_is_said_plainly(catalog: Any, writte
     catalog.failures = [404]
     with pytest.raises(CatalogUnavailableError, match="--url"):
         await import_books(path, catalog.url, options=FAST)
-    with pytest.raises(CatalogUnavailableError, match="bookstore up"):
+    with pytest.raises(CatalogUnavailableError, match="make up"):
         await import_books(path, "http://127.0.0.1:1", options=FAST)
 
 

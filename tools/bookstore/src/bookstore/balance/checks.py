@@ -277,7 +277,9 @@ def _at_most_once(ledger: Ledger, kind: str, claim: str) -> Check:
 
 
 def _refusals(orders: Sequence[OrderRecord], acknowledged: Collection[str]) -> Check:
-    """Of the given orders, or of all if none are given.
+    """Rejections that no refusal of the business explains, such as a step that ran out of time.
+
+    Of the given orders, or of all if none are given.
 
     A stack that is stopped for longer than a saga's deadline loses orders rightly. So who knows
     that the own orders met no such thing names them, and older ones do not count.
@@ -289,19 +291,20 @@ def _refusals(orders: Sequence[OrderRecord], acknowledged: Collection[str]) -> C
         and order.reason not in BUSINESS_REFUSALS
         and (not acknowledged or order.order_id in acknowledged)
     ]
-    claim = "lost to a fault, not to a decline"
+    claim = "rejected for no business reason"
     whose = "orders of this run" if acknowledged else "orders"
     look = _first("order", unexplained)
     return _equal("I8", f"{whose} {claim}", len(unexplained), 0, look)
 
 
 def _acknowledged(evidence: Evidence, acknowledged: Collection[str]) -> Check:
-    """Whoever holds a promise or money for an order must find it."""
+    """Whoever was promised an order, or was asked for its money, must find it."""
     witnessed = {*acknowledged, *evidence.ledger_by_order}
     known = {order.order_id for order in evidence.orders}
     look = _first("order", sorted(witnessed - known))
     found = len(witnessed & known)
-    return _equal("I9", "acknowledged orders that exist", found, len(witnessed), look)
+    whose = "accepted, or known to the gateway," if acknowledged else "known to the gateway"
+    return _equal("I9", f"orders {whose} that exist", found, len(witnessed), look)
 
 
 def _equal(invariant: str, claim: str, counted: int, must_be: int, look_at: str) -> Check:

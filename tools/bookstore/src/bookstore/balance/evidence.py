@@ -34,8 +34,8 @@ async def balance_sheet(
     """Wait for rest, read everything, check each invariant over all data there is.
 
     `acknowledged` are ids of orders that were answered with 2xx: they must exist, and none of them
-    may be lost to a fault (without any, none at all may). What still moves after
-    `settle_seconds` shows up as checks that fail. Raises UnreachableError.
+    may be rejected for no business reason (without any, no order at all may). What still moves
+    after `settle_seconds` shows up as checks that fail. Raises UnreachableError.
     """
     topology = topology or load_topology()
     deadline = time.monotonic() + settle_seconds
