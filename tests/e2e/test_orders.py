@@ -114,7 +114,7 @@ async def test_confirmed_order_can_be_cancelled_once(platform: Any) -> None:
     cancelled = await platform.http.post(url, headers={"Prefer": f"wait={WAIT}"})
     assert (cancelled.status_code, cancelled.json()["status"]) == (200, "cancelled")
     again = await platform.http.post(url)
-    assert (again.status_code, again.json()["code"]) == (409, "already_cancelled")
+    assert (again.status_code, again.json()["code"]) == (409, "order_already_cancelled")
     # The only copy is back on the shelf.
     assert (await platform.order(book, wait=WAIT)).status_code == 201
 
@@ -122,7 +122,7 @@ async def test_confirmed_order_can_be_cancelled_once(platform: Any) -> None:
 async def test_unknown_order_cannot_be_cancelled(platform: Any) -> None:
     url = f"{platform.endpoints['order']}/orders/{uuid.uuid4()}/cancellation"
     answer = await platform.http.post(url)
-    assert (answer.status_code, answer.json()["code"]) == (404, "unknown_order")
+    assert (answer.status_code, answer.json()["code"]) == (404, "order_not_found")
 
 
 async def test_event_stream_tells_the_story_and_ends(platform: Any) -> None:

@@ -4,20 +4,32 @@ Guarantee: importing it connects to nothing and reads no environment; that happe
 """
 
 from chassis.lean import without
-from chassis.problems import Problem, ProblemDocument, problem_responses
+from chassis.problems import (
+    BODY_PROBLEMS,
+    INVALID,
+    UNAVAILABLE,
+    Problem,
+    problem_responses,
+)
 from chassis.queue_worker import QueueWorker
 from chassis.resources import Resources
 from chassis.server import Parts, Service, Worker, main
 from chassis.settings import ServiceSettings
+from chassis.views import Count, Counts, View
 
 __all__ = [
+    "BODY_PROBLEMS",
+    "INVALID",
+    "UNAVAILABLE",
+    "Count",
+    "Counts",
     "Parts",
     "Problem",
-    "ProblemDocument",
     "QueueWorker",
     "Resources",
     "Service",
     "ServiceSettings",
+    "View",
     "Worker",
     "main",
     "problem_responses",

@@ -6,6 +6,7 @@ refused; none shows a traceback or a secret.
 
 import logging
 from collections.abc import Mapping
+from functools import cache
 from http import HTTPStatus
 from typing import Any
 
@@ -13,33 +14,15 @@ import orjson
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
-from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from contracts.openapi import load_openapi
 from messaging import is_outage
 
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 MAX_FIELD_ERRORS = 20
-
-
-class FieldError(BaseModel):
-    """One thing wrong with a request, by its place."""
-
-    pointer: str
-    message: str
-
-
-class ProblemDocument(BaseModel):
-    """The body of an error response."""
-
-    type: str = Field(examples=["urn:bookstore:problem:out_of_stock"])
-    title: str
-    status: int
-    detail: str
-    code: str = Field(examples=["out_of_stock"])
-    errors: list[FieldError] | None = None
 
 
 class Problem(Exception):
@@ -81,16 +64,37 @@ class Problem(Exception):
         return Response(self.body(), self.status, self.headers, media_type=MEDIA_TYPE)
 
 
-def problem_responses(**codes_by_status: str) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI entries for the problems of an endpoint: `problem_responses(_409="out of stock")`."""
+def problem_responses(**descriptions: str) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI entries for the problems of an endpoint: `problem_responses(_409="out of stock")`.
+
+    Every endpoint that takes parameters must name 422, or FastAPI documents an answer of its own.
+    """
     return {
         int(status.lstrip("_")): {
             "description": description,
-            "model": ProblemDocument,
-            "content": {MEDIA_TYPE: {}},
+            "content": {MEDIA_TYPE: {"schema": _problem_schema()}},
         }
-        for status, description in codes_by_status.items()
+        for status, description in descriptions.items()
     }
+
+
+@cache
+def _problem_schema() -> Mapping[str, Any]:
+    schema: Mapping[str, Any] = load_openapi("order")["components"]["schemas"]["Problem"]
+    return schema
+
+
+# What each endpoint that takes a body may answer, besides what it refuses itself.
+BODY_PROBLEMS = problem_responses(
+    _400="The body is no JSON (invalid_json), or the request is malformed (bad_request).",
+    _413="The body is larger than the service takes (content_too_large).",
+    _415="The body is not application/json (unsupported_media_type).",
+    _422="The request breaks its contract (invalid_request); `errors` says where.",
+)
+INVALID = problem_responses(
+    _422="The request breaks its contract (invalid_request); `errors` says where."
+)
+UNAVAILABLE = problem_responses(_503="A dependency does not answer; try again later.")
 
 
 def install_problem_handlers(app: FastAPI) -> None:

@@ -1,22 +1,26 @@
 """The web application of a process: the service's routers, health, metrics and operators' views.
 
 Guarantee: `/health/ready` is green only while the database answers; `/health/live` as long as the
-event loop does.
+event loop does. `/openapi.json` is the service's contract, word for word; `/docs` shows it, without
+a script from anywhere else.
 """
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from functools import partial
 
 from botocore.exceptions import BotoCoreError, ClientError
 from fastapi import APIRouter, FastAPI, Response
+from fastapi_swagger import patch_fastapi
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from chassis.edge import Edge
-from chassis.problems import Problem, install_problem_handlers
+from chassis.problems import UNAVAILABLE, Problem, install_problem_handlers
 from chassis.resources import Resources
+from chassis.views import Health, MessageCensus
+from contracts.openapi import load_openapi
 from messaging import handled_census
 
 READY_TIMEOUT_SECONDS = 2.0
@@ -24,8 +28,20 @@ READY_TIMEOUT_SECONDS = 2.0
 
 def build_app(title: str, resources: Resources, routers: Sequence[APIRouter]) -> FastAPI:
     """Put the routers behind the edge and beside health, metrics and operators' views."""
-    app = FastAPI(title=title, version="1.0.0", redirect_slashes=False)
+    app = FastAPI(
+        title=title,
+        version="1.0.0",
+        redirect_slashes=False,
+        openapi_url="/openapi.json" if routers else None,  # A worker has no API to describe.
+        docs_url=None,
+        redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
+    )
     install_problem_handlers(app)
+    if routers:
+        app.openapi = partial(load_openapi, resources.service)  # type: ignore[method-assign]
+        # With the files of the package, where FastAPI's own page loads them from a CDN.
+        patch_fastapi(app, redirect_from_root_to_docs=False)
     for router in routers:
         app.include_router(router)
     app.include_router(_operations(resources))
@@ -38,12 +54,12 @@ def _operations(resources: Resources) -> APIRouter:
     router = APIRouter(tags=["operations"])
 
     @router.get("/health/live", operation_id="get_liveness")
-    async def get_liveness() -> dict[str, str]:
+    async def get_liveness() -> Health:
         """The process runs."""
-        return {"status": "live"}
+        return Health(status="live")
 
-    @router.get("/health/ready", operation_id="get_readiness")
-    async def get_readiness() -> dict[str, str]:
+    @router.get("/health/ready", operation_id="get_readiness", responses=UNAVAILABLE)
+    async def get_readiness() -> Health:
         """The process can do its work."""
         try:
             async with asyncio.timeout(READY_TIMEOUT_SECONDS):
@@ -53,21 +69,23 @@ def _operations(resources: Resources) -> APIRouter:
             raise Problem(
                 503, "not_ready", f"The database does not answer: {type(error).__name__}."
             ) from None
-        return {"status": "ready"}
+        return Health(status="ready")
 
     @router.get("/metrics", operation_id="get_metrics", include_in_schema=False)
     async def get_metrics() -> Response:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
-    @router.get("/ops/messages", operation_id="get_message_census")
-    async def get_message_census() -> dict[str, Any]:
+    @router.get("/ops/messages", operation_id="get_message_census", responses=UNAVAILABLE)
+    async def get_message_census() -> MessageCensus:
         """Messages sent, pending, parked, handled and dead-lettered, for the balance sheet."""
-        return {
-            "service": resources.service,
-            **await resources.outbox.census(),
-            "handled": await handled_census(resources.engine, resources.tables),
-            "dead_lettered": await _dead_lettered(resources),
-        }
+        return MessageCensus.model_validate(
+            {
+                "service": resources.service,
+                **await resources.outbox.census(),
+                "handled": await handled_census(resources.engine, resources.tables),
+                "dead_lettered": await _dead_lettered(resources),
+            }
+        )
 
     return router
 

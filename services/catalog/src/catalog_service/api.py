@@ -28,7 +28,7 @@ from catalog_service.documents import (
 )
 from catalog_service.listing import Entry, Listing, Outcome, Plan
 from catalog_service.store import stock_census
-from chassis import Problem, problem_responses
+from chassis import BODY_PROBLEMS, INVALID, UNAVAILABLE, Problem, problem_responses
 from contracts import or_none
 
 BookId = Annotated[str, Path(pattern=UUID_PATTERN, description="The book.")]
@@ -37,13 +37,10 @@ Cursor = Annotated[
     str | None,
     Query(min_length=1, max_length=200, description="The next_cursor of the page before."),
 ]
-_REFUSED = problem_responses(
-    _400="The body is no JSON, or the request is malformed.",
-    _413="The body is larger than the service takes.",
-    _415="The body is not application/json.",
-    _422="The request breaks its contract; `errors` says where.",
-    _503="Others are listing the same books right now.",
-)
+_REFUSED = {
+    **BODY_PROBLEMS,
+    **problem_responses(_503="Others are listing the same books, or a dependency is down."),
+}
 
 
 def book_routes(books: Books, cache: BookCache) -> APIRouter:
@@ -63,7 +60,7 @@ def book_routes(books: Books, cache: BookCache) -> APIRouter:
         "/books",
         operation_id="list_books",
         response_model=BookPage,
-        responses=problem_responses(_422="The request breaks its contract."),
+        responses={**INVALID, **UNAVAILABLE},
     )
     async def list_books(limit: Limit = 50, cursor: Cursor = None) -> Response:
         """One page of books."""
@@ -91,9 +88,7 @@ def book_routes(books: Books, cache: BookCache) -> APIRouter:
         "/books/{book_id}",
         operation_id="get_book",
         response_model=BookView,
-        responses=problem_responses(
-            _404="There is no such book.", _422="The request breaks its contract."
-        ),
+        responses={**problem_responses(_404="There is no such book."), **INVALID, **UNAVAILABLE},
     )
     async def get_book(book_id: BookId) -> Response:
         """A book and its stock."""
@@ -135,7 +130,12 @@ def operator_routes(engine: AsyncEngine) -> APIRouter:
     """The operators' view of the stock."""
     router = APIRouter(tags=["operations"])
 
-    @router.get("/ops/stock", operation_id="get_stock_census", response_model=StockCensus)
+    @router.get(
+        "/ops/stock",
+        operation_id="get_stock_census",
+        response_model=StockCensus,
+        responses=UNAVAILABLE,
+    )
     async def get_stock_census() -> Response:
         """The stock's balance sheet."""
         return _json(dict(await stock_census(engine)))

@@ -51,7 +51,9 @@ def _text(max_length: int) -> Any:
 Printable = AfterValidator(_printable)
 Id = Annotated[str, StringConstraints(strict=True, pattern=UUID_PATTERN)]
 Isbn = Annotated[
-    str, StringConstraints(strict=True, pattern="^[0-9]{13}$"), AfterValidator(_checked_isbn)
+    str,
+    StringConstraints(strict=True, min_length=13, max_length=13, pattern="^[0-9]{13}$"),
+    AfterValidator(_checked_isbn),
 ]
 Author = Annotated[str, _text(300), Printable]
 Subject = Annotated[str, _text(200), Printable]
@@ -68,7 +70,9 @@ class BookDescription(BaseModel):
     subjects: list[Subject] = Field(max_length=100)
     language: Annotated[
         str,
-        StringConstraints(strict=True, max_length=35, pattern="^[a-z]{2,3}(-[A-Za-z0-9]{1,8})*$"),
+        StringConstraints(
+            strict=True, min_length=2, max_length=35, pattern="^[a-z]{2,3}(-[A-Za-z0-9]{1,8})*$"
+        ),
     ]
     year: Annotated[StrictInt, Field(ge=-4000, le=2200)] | MISSING = MISSING
     price: Money

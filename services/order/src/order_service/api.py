@@ -5,20 +5,19 @@ Guarantee: an order that was answered with 2xx is stored; the same Idempotency-K
 
 import re
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Annotated
 
 import orjson
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from chassis import Problem, problem_responses
+from chassis import BODY_PROBLEMS, INVALID, UNAVAILABLE, Problem, problem_responses
 from contracts.models.common import OrderLine
 from idempotency import StoredResponse
 from order_service.domain import OrderStatus, Refused
 from order_service.orders import Orders
-from order_service.views import OrderPage, OrderView
+from order_service.views import UUID_PATTERN, CustomerId, OrderPage, OrderView, SagaCensus
 
-UUID_PATTERN = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 OrderId = Annotated[str, Path(pattern=UUID_PATTERN, description="The order.")]
 IdempotencyKey = Annotated[
     str | None,
@@ -33,7 +32,9 @@ IdempotencyKey = Annotated[
 Prefer = Annotated[
     str | None,
     Header(
-        max_length=200, description="`wait=N`: wait up to N seconds for the outcome (RFC 7240)."
+        alias="Prefer",
+        max_length=100,
+        description="`wait=N`: wait up to N seconds for the outcome (RFC 7240).",
     ),
 ]
 # Card numbers have 12 to 19 digits (ISO/IEC 7812-1); no token has as many in a row.
@@ -46,11 +47,12 @@ class OrderRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    customer_id: str = Field(pattern="^[A-Za-z0-9_-]{1,64}$")
+    customer_id: CustomerId
     lines: list[OrderLine] = Field(min_length=1, max_length=50)
     payment_method: str = Field(
         pattern="^pm_[A-Za-z0-9_]+$",
-        max_length=128,
+        min_length=4,
+        max_length=255,
         description="A token from the payment gateway, never a card number.",
     )
 
@@ -61,6 +63,22 @@ class OrderRequest(BaseModel):
         if _CARD_NUMBER.search(token):
             raise ValueError("this looks like a card number; send the gateway's token instead")
         return token
+
+
+_HEADERS = {
+    "headers": {
+        "Location": {"description": "The order's URL.", "schema": {"type": "string"}},
+        "Preference-Applied": {
+            "description": "The wait that was honoured, if one was preferred.",
+            "schema": {"type": "string"},
+        },
+    }
+}
+_REFUSED = problem_responses(
+    _402="The payment was refused within the preferred wait; nothing is charged.",
+    _409="The stock cannot be reserved, or the key's first request still runs.",
+)
+_OF_AN_ORDER = {**problem_responses(_404="No such order."), **INVALID, **UNAVAILABLE}
 
 
 def _applied(answer: StoredResponse, wait_seconds: float) -> Response:
@@ -84,12 +102,12 @@ def order_routes(orders: Orders, max_wait_seconds: float) -> APIRouter:
         status_code=202,
         response_model=OrderView,
         responses={
-            201: {"description": "Confirmed within the wait asked for.", "model": OrderView},
-            **problem_responses(
-                _402="The payment was declined.",
-                _409="The stock cannot be reserved, or the key's first request still runs.",
-                _422="The request breaks its contract, or the key was used for another request.",
-            ),
+            201: {"model": OrderView, **_HEADERS},
+            202: _HEADERS,
+            402: {**_REFUSED[402], **_HEADERS},
+            409: {**_REFUSED[409], **_HEADERS},
+            **BODY_PROBLEMS,
+            **UNAVAILABLE,
         },
     )
     async def place_order(
@@ -112,20 +130,20 @@ def order_routes(orders: Orders, max_wait_seconds: float) -> APIRouter:
 
     @router.get(
         "/orders", operation_id="list_orders", tags=["orders"], response_model=OrderPage,
-        response_model_exclude_none=True,
+        response_model_exclude_none=True, responses={**INVALID, **UNAVAILABLE},
     )  # fmt: skip
     async def list_orders(
-        customer_id: Annotated[str | None, Query(pattern="^[A-Za-z0-9_-]{1,64}$")] = None,
+        customer_id: CustomerId | None = None,
         status: OrderStatus | None = None,
         limit: Annotated[int, Query(ge=1, le=200)] = 50,
-        cursor: Annotated[str | None, Query(max_length=200)] = None,
+        cursor: Annotated[str | None, Query(min_length=1, max_length=200)] = None,
     ) -> OrderPage:
         """Orders, newest first."""
         return await orders.page(customer_id=customer_id, status=status, limit=limit, cursor=cursor)
 
     @router.get(
         "/orders/{order_id}", operation_id="get_order", tags=["orders"], response_model=OrderView,
-        response_model_exclude_none=True, responses=problem_responses(_404="No such order."),
+        response_model_exclude_none=True, responses=_OF_AN_ORDER,
     )  # fmt: skip
     async def get_order(order_id: OrderId) -> OrderView:
         """An order and the timeline of its sagas."""
@@ -133,15 +151,15 @@ def order_routes(orders: Orders, max_wait_seconds: float) -> APIRouter:
 
     @router.get(
         "/orders/{order_id}/events",
-        operation_id="stream_order",
+        operation_id="stream_order_events",
         tags=["orders"],
         response_class=Response,
         responses={
-            200: {"description": "Server-sent events.", "content": {"text/event-stream": {}}},
-            **problem_responses(_404="No such order.", _503="Too many streams are open."),
+            200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}},
+            **_OF_AN_ORDER,
         },
     )
-    async def stream_order(order_id: OrderId, request: Request) -> Response:
+    async def stream_order_events(order_id: OrderId, request: Request) -> Response:
         """The order's timeline as it grows; ends with the order's outcome."""
         from sse_starlette import EventSourceResponse
 
@@ -162,10 +180,11 @@ def order_routes(orders: Orders, max_wait_seconds: float) -> APIRouter:
         status_code=202,
         response_model=OrderView,
         responses={
-            200: {"description": "Cancelled within the wait asked for.", "model": OrderView},
-            **problem_responses(
-                _404="No such order.", _409="There is nothing to cancel (any more, or yet)."
-            ),
+            200: {"model": OrderView, **_HEADERS},
+            202: _HEADERS,
+            **problem_responses(_409="There is nothing to cancel (any more, or yet)."),
+            **BODY_PROBLEMS,
+            **_OF_AN_ORDER,
         },
     )
     async def cancel_order(order_id: OrderId, prefer: Prefer = None) -> Response:
@@ -176,9 +195,11 @@ def order_routes(orders: Orders, max_wait_seconds: float) -> APIRouter:
             raise Problem(409, refusal.code, str(refusal), order_id=order_id) from None
         return _applied(answer, wait_of(prefer))
 
-    @router.get("/ops/sagas", operation_id="get_saga_census", tags=["operations"])
-    async def get_saga_census() -> dict[str, dict[str, Any]]:
+    @router.get(
+        "/ops/sagas", operation_id="get_saga_census", tags=["operations"], responses=UNAVAILABLE
+    )
+    async def get_saga_census() -> SagaCensus:
         """Saga instances by saga and status."""
-        return {name: dict(counts) for name, counts in (await orders.census()).items()}
+        return SagaCensus.model_validate(await orders.census())
 
     return router

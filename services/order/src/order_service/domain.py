@@ -169,7 +169,7 @@ _WHY_NOT_CANCELLABLE = {
         "The order was rejected, so there is nothing to cancel.",
     ),
     OrderStatus.CANCELLING: ("cancellation_in_progress", "The order is being cancelled already."),
-    OrderStatus.CANCELLED: ("already_cancelled", "The order is cancelled already."),
+    OrderStatus.CANCELLED: ("order_already_cancelled", "The order is cancelled already."),
 }
 
 

@@ -285,7 +285,7 @@ def _json(view: OrderView) -> bytes:
 
 
 def _unknown(order_id: str) -> Problem:
-    return Problem(404, "unknown_order", f"There is no order {order_id}.")
+    return Problem(404, "order_not_found", f"There is no order {order_id}.")
 
 
 def _key_reused() -> Problem:

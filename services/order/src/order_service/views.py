@@ -5,38 +5,43 @@ Guarantee: optional fields are absent, never null; no payment data beyond its id
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 
+from chassis import Count, View
 from contracts.models.common import Money, OrderLine
 from order_service.domain import OrderStatus
 from sagas import Instance
 
+UUID_PATTERN = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+Id = Annotated[str, Field(pattern=UUID_PATTERN)]
+CustomerId = Annotated[str, Field(min_length=1, max_length=64, pattern="^[A-Za-z0-9_-]+$")]
 
-class TimelineEntry(BaseModel):
+
+class TimelineEntry(View):
     """One thing that happened: when, in which saga and step, by which message of which service."""
 
-    model_config = ConfigDict(extra="ignore")
-
     at: datetime
-    saga: str
-    event: str
+    saga: Literal["place_order", "cancel_order"]
+    event: Literal[
+        "sent", "sent_again", "received", "deadline_passed", "completed", "compensated", "parked"
+    ]
     step: str | None = None
     message: str | None = None
     service: str | None = None
     sent_at: datetime | None = None
 
 
-class OrderView(BaseModel):
+class OrderView(View):
     """An order. `timeline` is there when a single order is asked for."""
 
-    order_id: str
-    customer_id: str
+    order_id: Id
+    customer_id: CustomerId
     status: OrderStatus
     reason: str | None = None
     detail: str | None = None
-    payment_id: str
+    payment_id: Id
     lines: list[OrderLine]
     total: Money
     created_at: datetime | None = None
@@ -44,11 +49,28 @@ class OrderView(BaseModel):
     timeline: list[TimelineEntry] | None = None
 
 
-class OrderPage(BaseModel):
+class OrderPage(View):
     """A page of orders; `next_cursor` is absent on the last."""
 
     orders: list[OrderView]
     next_cursor: str | None = None
+
+
+class SagaCounts(View):
+    """Instances of one saga by status."""
+
+    running: Count
+    compensating: Count
+    completed: Count
+    compensated: Count
+    parked: Count
+
+
+class SagaCensus(View):
+    """Instances by saga."""
+
+    place_order: SagaCounts
+    cancel_order: SagaCounts
 
 
 def view_of(row: Any, timeline: list[TimelineEntry] | None = None) -> OrderView:

@@ -6,13 +6,20 @@ its signature.
 
 from datetime import datetime
 from typing import Annotated, Any
-from uuid import UUID
 
 import orjson
-from fastapi import APIRouter, Header, Request, Response
-from pydantic import BaseModel, SecretStr
+from fastapi import APIRouter, Path, Request, Response
+from pydantic import Field, SecretStr
 
-from chassis import Problem, problem_responses
+from chassis import (
+    BODY_PROBLEMS,
+    INVALID,
+    UNAVAILABLE,
+    Counts,
+    Problem,
+    View,
+    problem_responses,
+)
 from contracts.models.common import Money
 from messaging import RetryLater
 from payment_service.domain import Payment, Status
@@ -22,13 +29,16 @@ from payment_service.store import Payments
 
 # Stripe's own default: older signatures may be replays (Stripe docs, "Verify webhook signatures").
 TOLERANCE_SECONDS = 300
+UUID_PATTERN = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+Id = Annotated[str, Field(pattern=UUID_PATTERN)]
+PaymentId = Annotated[str, Path(pattern=UUID_PATTERN, description="The payment.")]
 
 
-class PaymentView(BaseModel):
+class PaymentView(View):
     """A payment as its readers see it; absent fields do not apply (yet)."""
 
-    payment_id: UUID
-    order_id: UUID
+    payment_id: Id
+    order_id: Id
     status: Status
     amount: Money | None = None
     reason: str | None = None
@@ -40,13 +50,34 @@ class PaymentView(BaseModel):
     updated_at: datetime
 
 
-class PaymentFigures(BaseModel):
+class PaymentCensus(View):
     """Counts by status, and sums by currency in minor units, of everything ever taken on."""
 
-    by_status: dict[str, int]
-    authorized_minor: dict[str, int]
-    captured_minor: dict[str, int]
-    refunded_minor: dict[str, int]
+    by_status: Counts
+    authorized_minor: Counts
+    captured_minor: Counts
+    refunded_minor: Counts
+
+
+_EVENT = {
+    "type": "object",
+    "required": ["id", "type", "data"],
+    "properties": {
+        "id": {"type": "string", "minLength": 1, "maxLength": 255},
+        "type": {"type": "string", "minLength": 1, "maxLength": 255},
+        "data": {
+            "type": "object",
+            "required": ["object"],
+            "properties": {"object": {"type": "object"}},
+        },
+    },
+}
+_SIGNATURE = {
+    "name": "Stripe-Signature",
+    "in": "header",
+    "required": True,
+    "schema": {"type": "string", "minLength": 1, "maxLength": 1000},
+}
 
 
 def payment_router(payments: Payments) -> APIRouter:
@@ -59,19 +90,24 @@ def payment_router(payments: Payments) -> APIRouter:
         tags=["payments"],
         response_model=PaymentView,
         response_model_exclude_none=True,
-        responses=problem_responses(_404="No such payment.", _422="The id is no UUID."),
+        responses={**problem_responses(_404="No such payment."), **INVALID, **UNAVAILABLE},
     )
-    async def get_payment(payment_id: UUID) -> PaymentView:
+    async def get_payment(payment_id: PaymentId) -> PaymentView:
         """One payment."""
-        payment = await payments.get(str(payment_id))
+        payment = await payments.get(payment_id)
         if payment is None:
             raise Problem(404, "payment_not_found", f"There is no payment {payment_id}.")
         return _view(payment)
 
-    @router.get("/ops/payments", operation_id="get_payment_figures", tags=["operations"])
-    async def get_payment_figures() -> PaymentFigures:
+    @router.get(
+        "/ops/payments",
+        operation_id="get_payment_census",
+        tags=["operations"],
+        responses=UNAVAILABLE,
+    )
+    async def get_payment_census() -> PaymentCensus:
         """Payments by status and money by currency, for the balance sheet."""
-        return PaymentFigures.model_validate(await payments.census())
+        return PaymentCensus.model_validate(await payments.census())
 
     return router
 
@@ -84,22 +120,23 @@ def webhook_router(notices: Notices, secret: SecretStr) -> APIRouter:
         "/webhooks/stripe",
         operation_id="receive_stripe_event",
         status_code=204,
-        responses=problem_responses(
-            _400="The signature is missing, wrong or stale, or the body is no event.",
-            _503="The gateway could not be asked; send the event again later.",
-        ),
+        responses={
+            413: BODY_PROBLEMS[413],
+            415: BODY_PROBLEMS[415],
+            **problem_responses(
+                _400="The signature is missing, wrong or stale, or the body is no event.",
+                _503="The gateway could not be asked; send the event again later.",
+            ),
+        },
         openapi_extra={
-            "requestBody": {
-                "required": True,
-                "content": {"application/json": {"schema": {"type": "object"}}},
-            }
+            "parameters": [_SIGNATURE],
+            "requestBody": {"required": True, "content": {"application/json": {"schema": _EVENT}}},
         },
     )
-    async def receive_stripe_event(
-        request: Request, stripe_signature: Annotated[str | None, Header()] = None
-    ) -> Response:
+    async def receive_stripe_event(request: Request) -> Response:
         """A signed event; the answer only says that it need not come again."""
-        event = _verified(await request.body(), stripe_signature, secret)
+        signature = request.headers.get("stripe-signature")
+        event = _verified(await request.body(), signature, secret)
         try:
             await notices.take(event)
         except RetryLater as later:
@@ -147,8 +184,8 @@ def _first_sentence(error: stripe.SignatureVerificationError) -> str:
 
 def _view(payment: Payment) -> PaymentView:
     return PaymentView(
-        payment_id=UUID(payment.payment_id),
-        order_id=UUID(payment.order_id),
+        payment_id=payment.payment_id,
+        order_id=payment.order_id,
         status=payment.status,
         amount=payment.money if payment.was_attempted else None,
         reason=payment.reason,

@@ -5,9 +5,9 @@ Guarantee: importing it reads no environment and connects to nothing.
 
 from datetime import timedelta
 
-from chassis import Parts, Resources, Service
+from chassis import Parts, QueueWorker, Resources, Service
 from idempotency import Ledger
-from messaging import Consumer, Sender, Transactions, dispatcher
+from messaging import Sender, Transactions, dispatcher
 from payment_service.api import payment_router, webhook_router
 from payment_service.gateway import Gateway
 from payment_service.handlers import routes
@@ -28,7 +28,7 @@ async def compose(resources: Resources) -> Parts:
     notices = Notices(payments, gateway, sender, grace)
     ledger = Ledger(
         resources.dynamodb,
-        table="bookstore-ledger",
+        table=resources.table("ledger"),
         scope=resources.service,
         lease_seconds=settings.lease_seconds,
     )
@@ -37,15 +37,6 @@ async def compose(resources: Resources) -> Parts:
         tables=TABLES,
         unit_of_work=lambda: PaymentUnitOfWork(sender),
         ledger=ledger,
-    )
-    queue_url, dead_letter_url = await resources.queue_urls()
-    consumer = Consumer(
-        resources.sqs,
-        queue_url=queue_url,
-        dead_letter_url=dead_letter_url,
-        handle=dispatcher(routes(payments, gateway), transactions),
-        visibility_seconds=settings.visibility_seconds,
-        max_in_flight=settings.max_messages_in_flight,
     )
     sweep = GatewaySweep(
         payments,
@@ -59,7 +50,10 @@ async def compose(resources: Resources) -> Parts:
             payment_router(payments),
             webhook_router(notices, settings.stripe_webhook_secret),
         ],
-        workers=[consumer, sweep],
+        workers=[
+            QueueWorker(resources, dispatcher(routes(payments, gateway), transactions)),
+            sweep,
+        ],
         closers=[ledger.drain, gateway.close],
     )
 

@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from contracts.generate.http import openapi_documents
 from contracts.generate.routes import topology, unread
 from contracts.generate.schemas import bundle, model_inputs
 from contracts.generate.source import Contracts, ContractsError, read_contracts
@@ -58,6 +59,7 @@ def generate(contracts: Contracts) -> dict[str, str]:
         "_data/messages.json": _pretty(messages),
         "_data/schemas.json": _pretty(dict(sorted(bundle(contracts).items()))),
         "_data/topology.json": _pretty(topology(contracts)),
+        "_data/openapi.json": _pretty(openapi_documents(contracts.root, contracts.services)),
     }
     return derived | _models(contracts)
 

@@ -46,6 +46,7 @@ class Message:
 class Contracts:
     """All documents. `sends` and `receives` are message names by service, in document order."""
 
+    root: Path
     messages: dict[str, Message]
     common: dict[str, dict[str, Any]]
     sends: dict[str, tuple[str, ...]]
@@ -86,7 +87,7 @@ def read_contracts(root: Path) -> Contracts:
     common = {path.stem: _json(path) for path in sorted((root / "common").glob("*.json"))}
     if faults:
         raise ContractsError(faults)
-    return Contracts(messages, common, sends, receives)
+    return Contracts(root, messages, common, sends, receives)
 
 
 def _owned_messages(
