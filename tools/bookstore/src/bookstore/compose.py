@@ -5,6 +5,7 @@ Guarantee: which project, files and ports is decided as for a person who types i
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import subprocess
@@ -18,6 +19,7 @@ from stack import StackError
 
 HOST = "127.0.0.1"
 COMMAND_SECONDS = 600.0
+KILLED_SECONDS = 10.0
 # The endpoint's name, and the service and its port in the container.
 _PUBLISHED = {
     "order": ("order-web", 8000),
@@ -49,14 +51,50 @@ class ComposeStack:
 
     async def run(self, *arguments: str, timeout_seconds: float = COMMAND_SECONDS) -> str:
         """`docker compose` with these arguments; its standard output."""
-        return await self._docker("compose", *arguments, timeout_seconds=timeout_seconds)
+        return await self.docker("compose", *arguments, timeout_seconds=timeout_seconds)
+
+    async def docker(self, *arguments: str, timeout_seconds: float = COMMAND_SECONDS) -> str:
+        """`docker` with these arguments; its standard output."""
+        try:
+            process = await asyncio.create_subprocess_exec(
+                "docker",
+                *arguments,
+                cwd=self._folder,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+        except FileNotFoundError:
+            raise StackError("there is no `docker` command on this machine") from None
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                out, errors = await process.communicate()
+        except TimeoutError:
+            raise StackError(
+                f"{_shown(arguments)} did not end within {timeout_seconds:g} s"
+            ) from None
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+        if process.returncode != 0:
+            said = (errors or out).decode(errors="replace").strip()
+            raise StackError(f"{_shown(arguments)} failed: {said}")
+        return out.decode()
+
+    async def containers(self, *services: str) -> list[Mapping[str, Any]]:
+        """What `docker inspect` says of these services' containers, or of all, stopped or not."""
+        ids = (await self.run("ps", "--all", "--quiet", *services)).split()
+        found: list[Mapping[str, Any]] = (
+            json.loads(await self.docker("inspect", *ids)) if ids else []
+        )
+        return sorted(found, key=lambda each: str(each["Name"]))
 
     async def container(self, service: str) -> Mapping[str, Any]:
-        """What `docker inspect` says of a service's first container."""
-        ids = (await self.run("ps", "--all", "--quiet", service)).split()
-        if not ids:
+        """The first of a service's containers."""
+        found = await self.containers(service)
+        if not found:
             raise StackError(f"{service} has no container: start it with `docker compose up`")
-        found: list[Mapping[str, Any]] = json.loads(await self._docker("inspect", ids[0]))
         return found[0]
 
     async def endpoints(self) -> dict[str, str]:
@@ -76,10 +114,30 @@ class ComposeStack:
             found |= await self._databases(ports["postgres", 5432])
         return found
 
+    async def leftovers(self) -> list[str]:
+        """Containers, volumes and networks of the project, running or not."""
+        project = json.loads(await self.run("config", "--format", "json"))["name"]
+        label = f"label=com.docker.compose.project={project}"
+        found: list[str] = []
+        for kind, names in (
+            (("container", "ls", "--all"), "{{.Names}}"),
+            (("volume", "ls"), "{{.Name}}"),
+            (("network", "ls"), "{{.Name}}"),
+        ):
+            found += (await self.docker(*kind, "--filter", label, "--format", names)).split()
+        return found
+
     async def kill(self, name: str) -> str:
         before = await self.container(name)
         self._killed[name] = before["State"]["StartedAt"]
-        await self.run("exec", "--no-TTY", name, "python", "-I", "-S", "-c", _CRASH)
+
+        async def has_ended() -> bool:
+            state = (await self.container(name))["State"]
+            return state["StartedAt"] != self._killed[name] or not state["Running"]
+
+        with contextlib.suppress(StackError):  # The command may die with its container.
+            await self.run("exec", "--no-TTY", name, "python", "-I", "-S", "-c", _CRASH)
+        await until(has_ended, f"{name} was killed and still runs", KILLED_SECONDS)
         return f"container {before['Id'][:8]}"
 
     async def wait_ready(self, name: str) -> None:
@@ -113,33 +171,6 @@ class ComposeStack:
             ).geturl()
             for name, url in urls.items()
         }
-
-    async def _docker(self, *arguments: str, timeout_seconds: float = COMMAND_SECONDS) -> str:
-        try:
-            process = await asyncio.create_subprocess_exec(
-                "docker",
-                *arguments,
-                cwd=self._folder,
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-            )
-        except FileNotFoundError:
-            raise StackError("there is no `docker` command on this machine") from None
-        try:
-            async with asyncio.timeout(timeout_seconds):
-                out, errors = await process.communicate()
-        except TimeoutError:
-            process.kill()
-            await process.wait()
-            raise StackError(
-                f"{_shown(arguments)} did not end within {timeout_seconds:g} s"
-            ) from None
-        if process.returncode != 0:
-            said = (errors or out).decode(errors="replace").strip()
-            raise StackError(f"{_shown(arguments)} failed: {said}")
-        return out.decode()
 
 
 def is_healthy(state: Mapping[str, Any]) -> bool:
