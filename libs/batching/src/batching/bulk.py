@@ -18,13 +18,14 @@ from sqlalchemy import (
     func,
     insert,
     select,
-    true,
     update,
 )
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import Text, TypeEngine
+
+from batching.prepared import Prepared
 
 Row = Mapping[str, Any]
 # From the row source to a value that the database computes, such as `now() + ...`.
@@ -92,13 +93,15 @@ class BulkInsert:
         else:
             statement = insert(table).from_select(columns, source)
         self._returning = returning
-        self._statement = statement.returning(table.c[returning]) if returning else statement
+        self._statement = Prepared(
+            statement.returning(table.c[returning]) if returning else statement
+        )
 
     async def __call__(self, connection: AsyncConnection, rows: Sequence[Row]) -> list[Any]:
         if not rows:
             return []
-        result = await connection.execute(self._statement, _parameters(self._columns, rows))
-        return list(result.scalars()) if self._returning else []
+        answer = await self._statement(connection, _parameters(self._columns, rows))
+        return [row[0] for row in answer] if self._returning else []
 
 
 class BulkUpdate:
@@ -131,12 +134,12 @@ class BulkUpdate:
             statement = statement.where(table.c[name] == rows.c[name])
         if guard:
             statement = statement.where(table.c[guard] == rows.c[f"expected_{guard}"])
-        self._statement = statement.where(true()).returning(*[table.c[name] for name in key])
+        self._statement = Prepared(statement.returning(*[table.c[name] for name in key]))
 
     async def __call__(
         self, connection: AsyncConnection, rows: Sequence[Row]
     ) -> list[tuple[Any, ...]]:
         if not rows:
             return []
-        result = await connection.execute(self._statement, _parameters(self._columns, rows))
-        return [tuple(row) for row in result]
+        answer = await self._statement(connection, _parameters(self._columns, rows))
+        return [tuple(row) for row in answer]

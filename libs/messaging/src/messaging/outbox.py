@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from batching import BulkInsert
+from batching import transaction as begin
 from messaging.envelope import Envelope
 from messaging.tables import MessagingTables
 
@@ -40,6 +41,7 @@ class Outbox:
         on_commit: Callable[[Sequence[tuple[str, Envelope]]], None],
     ) -> None:
         self._engine = engine
+        self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._table = tables.outbox
         self._on_commit = on_commit
         # The same id again is the same message: a repeated handling writes it once.
@@ -52,7 +54,7 @@ class Outbox:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
         """Commit state and messages together, then wake the relay; roll both back on any error."""
-        async with self._engine.begin() as connection:
+        async with begin(self._autocommit) as connection:
             transaction = Transaction(connection)
             yield transaction
             encoded = [(m.encode().decode(), m) for m in transaction.outgoing]

@@ -16,11 +16,11 @@ from datetime import timedelta
 from typing import Any
 
 from botocore.exceptions import ClientError
-from sqlalchemy import bindparam, case, func, or_, select, update
+from sqlalchemy import bindparam, case, func, null, or_, select, update
 from sqlalchemy.dialects.postgresql import ARRAY, UUID
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from batching import Batcher
+from batching import Batcher, Prepared
 from messaging import metrics
 from messaging.envelope import MAX_ENTRY_BYTES, Envelope
 from messaging.outbox import interruptible_sleep
@@ -36,8 +36,8 @@ MAX_FRESH_ROWS = 5_000
 BUSY_SECONDS = 0.05
 BUSY_LINGER_SECONDS = 0.01
 # Well below the grace after which the sweep takes a row for left behind.
-MARK_LINGER_SECONDS = 0.05
-MAX_MARKS = 50
+MARK_LINGER_SECONDS = 0.25
+MAX_MARKS = 100
 MAX_ATTEMPTS = 20
 # Answers with a 4xx status that speak of us or of the bus, and not of a row.
 _NOT_THE_ROWS = frozenset(
@@ -92,10 +92,10 @@ class Relay:
         self._stopping = asyncio.Event()
         ids = bindparam("ids", type_=ARRAY(UUID(as_uuid=False)))
         table = self._table
-        self._mark = (
+        self._mark = Prepared(
             update(table)
             .where(table.c.id == func.any(ids))
-            .values(published_at=func.now(), next_attempt_at=None)
+            .values(published_at=func.now(), next_attempt_at=null())
         )
 
     def wake(self, committed: Sequence[tuple[str, Envelope]]) -> None:
@@ -153,7 +153,7 @@ class Relay:
 
     async def _mark_all(self, lots: list[list[str]]) -> list[None]:
         async with self._autocommit.connect() as connection:
-            await connection.execute(self._mark, {"ids": [i for lot in lots for i in lot]})
+            await self._mark(connection, {"ids": [i for lot in lots for i in lot]})
         return [None] * len(lots)
 
     async def _sweep_forever(self) -> None:
@@ -191,7 +191,7 @@ class Relay:
                     outage = error  # What has gone out by now is marked all the same.
                     break
                 if taken:
-                    await connection.execute(self._mark, {"ids": taken})
+                    await self._mark(connection, {"ids": taken})
                 for message_id, code in refused:
                     await connection.execute(self._defer(message_id, code))
         if outage is not None:
