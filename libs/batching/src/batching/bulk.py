@@ -66,7 +66,8 @@ class BulkInsert:
 
     With `skip_existing` a row whose key is taken is left out instead of failing the statement.
     `computed` columns are worked out in the database. The call answers the values of `returning`
-    for the rows that were really inserted.
+    for the rows that were really inserted; or, with `and_into`, writes them to that column of
+    another table, in the same statement.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class BulkInsert:
         *,
         skip_existing: bool = False,
         returning: str | None = None,
+        and_into: Column[Any] | None = None,
         computed: Computed | None = None,
     ) -> None:
         self._columns = [table.c[name] for name in columns]
@@ -92,16 +94,21 @@ class BulkInsert:
             )
         else:
             statement = insert(table).from_select(columns, source)
-        self._returning = returning
-        self._statement = Prepared(
-            statement.returning(table.c[returning]) if returning else statement
-        )
+        if returning:
+            statement = statement.returning(table.c[returning])
+        if returning and and_into is not None:
+            inserted = statement.cte("inserted")
+            statement = insert(and_into.table).from_select(
+                [and_into.name], select(inserted.c[returning])
+            )
+        self._answers = returning is not None and and_into is None
+        self._statement = Prepared(statement)
 
     async def __call__(self, connection: AsyncConnection, rows: Sequence[Row]) -> list[Any]:
         if not rows:
             return []
         answer = await self._statement(connection, _parameters(self._columns, rows))
-        return [row[0] for row in answer] if self._returning else []
+        return [row[0] for row in answer] if self._answers else []
 
 
 class BulkUpdate:

@@ -34,11 +34,11 @@ log = logging.getLogger(__name__)
 W = TypeVar("W", bound=Work)
 W_co = TypeVar("W_co", bound=Work)
 
-MAX_BATCH_MESSAGES = 50
+MAX_BATCH_MESSAGES = 100
 # Where messages come in numbers, a transaction waits for more of them: a batch of 35 instead of 20
 # saves a fifth of the CPU time of all its statements.
 BUSY_MESSAGES = 4
-BUSY_LINGER_SECONDS = 0.012
+BUSY_LINGER_SECONDS = 0.015
 
 
 @dataclass(frozen=True, slots=True)
