@@ -11,7 +11,6 @@ import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 
@@ -97,8 +96,7 @@ class HotCalls:
         self._client = client
         self._credentials = credentials
         self._connections = connections
-        host = urlsplit(client.meta.endpoint_url).netloc
-        self._signer = Signer(client.meta.region_name, service, host)
+        self._signer = Signer(client.meta.region_name, service, connections.host)
         self._target = target
         self._content_type = f"application/x-amz-json-{version}"
         for method, operation in _HOT.items():
@@ -120,10 +118,10 @@ class HotCalls:
             )
             counter.inc()
             try:
-                status, answer = await self._connections.post(headers, body)
-                if status == 200:
-                    return orjson.loads(answer)
-                refusal = f"HTTP {status}"
+                answer = await self._connections.request("POST", "/", headers, body)
+                if answer.status == 200:
+                    return orjson.loads(answer.body)
+                refusal = f"HTTP {answer.status}"
             except (OSError, TimeoutError, orjson.JSONDecodeError) as error:
                 refusal = f"{type(error).__name__}: {error}"
             log.info("%s is repeated by botocore after %s", operation, refusal)
