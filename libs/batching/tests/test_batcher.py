@@ -143,3 +143,16 @@ async def test_the_batcher_goes_on_after_a_failure() -> None:
     with pytest.raises(ConnectionError):
         await batcher(13)
     assert await batcher(1) == 2
+
+
+async def test_a_batch_waits_for_company_only_where_the_one_before_had_some() -> None:
+    flushes = Flushes()
+    batcher = Batcher(flushes, max_items=4, linger_seconds=3600.0, linger_after=2)
+    assert await batcher(1) == 2  # Nobody came before it, so it left at once.
+    assert await asyncio.gather(batcher(2), batcher(3)) == [4, 6]
+    waiting = [asyncio.create_task(batcher(n)) for n in (4, 5, 6)]
+    await settled()
+    assert flushes.batches == [[1], [2, 3]]
+    assert await batcher(7) == 14  # Full, so it leaves before the hour is over.
+    assert await asyncio.gather(*waiting) == [8, 10, 12]
+    assert flushes.batches[2:] == [[4, 5, 6, 7]]

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 import pytest
-from sqlalchemy import Column, Integer, MetaData, Table, Text, func, select
+from sqlalchemy import Column, Integer, MetaData, Table, Text, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -36,6 +36,18 @@ EFFECTS = Table(
     "effects", METADATA, Column("order_id", Text, primary_key=True), Column("times", Integer)
 )
 PATIENCE_SECONDS = 15.0
+FAIL_FIRST_COMMIT = (
+    "CREATE SEQUENCE commits",
+    """CREATE FUNCTION fail_first() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        IF nextval('commits') = 1 THEN
+            RAISE 'the disk is full' USING ERRCODE = 'disk_full';
+        END IF;
+        RETURN NULL;
+    END $$""",
+    """CREATE CONSTRAINT TRIGGER fail_first AFTER INSERT ON effects
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION fail_first()""",
+)
 
 Script = Callable[[], Awaitable[None] | None]
 
@@ -124,6 +136,12 @@ class Toy:
     async def before_commit(self) -> None:
         self.at_commit.set()
         await self.commit_gate.wait()
+
+    async def fail_first_commit(self) -> None:
+        """The first COMMIT that would let an effect through fails; a sequence outlives that."""
+        async with self.engine.begin() as connection:
+            for statement in FAIL_FIRST_COMMIT:
+                await connection.execute(text(statement))
 
     async def effects(self) -> dict[str, int]:
         async with self.engine.connect() as connection:

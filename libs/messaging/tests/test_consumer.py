@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import orjson
-from sqlalchemy import event
 
 from contracts.models.payment import CapturePayment
 from messaging import DeadLetter, Envelope, RetryLater, Sender
@@ -219,18 +218,11 @@ async def test_a_commit_that_fails_brings_the_message_back(
     until: Any,
     empty: Any,
 ) -> None:
-    failures = ["the disk is full"]
-
-    def fail_once(_: Any) -> None:
-        if failures and toy.calls:
-            raise RuntimeError(failures.pop())
-
-    event.listen(toy.engine.sync_engine, "commit", fail_once)
+    await toy.fail_first_commit()
     command = message()
     await put(event_body(command))
     async with consuming(toy.handle):
         await until(empty)
-    assert failures == []
     assert toy.calls == [command.subject] * 2
     assert await toy.effects() == {command.subject: 1}
 

@@ -57,7 +57,8 @@ async def test_a_database_outage_pauses_receiving_instead_of_using_up_the_messag
     async with consuming(handle, sqs=sqs, wait_seconds=0, pollers=2):
         await until(empty)
     assert handler.done == [sent.id]
-    paused = [at for at in sqs.receives if failed_at[0] < at < failed_at[0] + 0.45]
+    # The other poller may have asked before the consumer heard of the failure.
+    paused = [at for at in sqs.receives if failed_at[0] + 0.1 < at < failed_at[0] + 0.45]
     assert paused == []
     assert len([at for at in sqs.receives if at > failed_at[0]]) >= 1
 

@@ -5,5 +5,6 @@ Guarantee: batching never changes an outcome, only how many calls it took.
 
 from batching.batcher import Batcher
 from batching.bulk import BulkInsert, BulkUpdate
+from batching.prepared import Prepared, transaction
 
-__all__ = ["Batcher", "BulkInsert", "BulkUpdate"]
+__all__ = ["Batcher", "BulkInsert", "BulkUpdate", "Prepared", "transaction"]

@@ -18,13 +18,14 @@ from sqlalchemy import (
     func,
     insert,
     select,
-    true,
     update,
 )
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import Text, TypeEngine
+
+from batching.prepared import Prepared
 
 Row = Mapping[str, Any]
 # From the row source to a value that the database computes, such as `now() + ...`.
@@ -65,7 +66,8 @@ class BulkInsert:
 
     With `skip_existing` a row whose key is taken is left out instead of failing the statement.
     `computed` columns are worked out in the database. The call answers the values of `returning`
-    for the rows that were really inserted.
+    for the rows that were really inserted; or, with `and_into`, writes them to that column of
+    another table, in the same statement.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class BulkInsert:
         *,
         skip_existing: bool = False,
         returning: str | None = None,
+        and_into: Column[Any] | None = None,
         computed: Computed | None = None,
     ) -> None:
         self._columns = [table.c[name] for name in columns]
@@ -91,14 +94,21 @@ class BulkInsert:
             )
         else:
             statement = insert(table).from_select(columns, source)
-        self._returning = returning
-        self._statement = statement.returning(table.c[returning]) if returning else statement
+        if returning:
+            statement = statement.returning(table.c[returning])
+        if returning and and_into is not None:
+            inserted = statement.cte("inserted")
+            statement = insert(and_into.table).from_select(
+                [and_into.name], select(inserted.c[returning])
+            )
+        self._answers = returning is not None and and_into is None
+        self._statement = Prepared(statement)
 
     async def __call__(self, connection: AsyncConnection, rows: Sequence[Row]) -> list[Any]:
         if not rows:
             return []
-        result = await connection.execute(self._statement, _parameters(self._columns, rows))
-        return list(result.scalars()) if self._returning else []
+        answer = await self._statement(connection, _parameters(self._columns, rows))
+        return [row[0] for row in answer] if self._answers else []
 
 
 class BulkUpdate:
@@ -131,12 +141,12 @@ class BulkUpdate:
             statement = statement.where(table.c[name] == rows.c[name])
         if guard:
             statement = statement.where(table.c[guard] == rows.c[f"expected_{guard}"])
-        self._statement = statement.where(true()).returning(*[table.c[name] for name in key])
+        self._statement = Prepared(statement.returning(*[table.c[name] for name in key]))
 
     async def __call__(
         self, connection: AsyncConnection, rows: Sequence[Row]
     ) -> list[tuple[Any, ...]]:
         if not rows:
             return []
-        result = await connection.execute(self._statement, _parameters(self._columns, rows))
-        return [tuple(row) for row in result]
+        answer = await self._statement(connection, _parameters(self._columns, rows))
+        return [tuple(row) for row in answer]

@@ -3,6 +3,7 @@
 Guarantee: importing it connects to nothing and reads no environment; that happens in `main`.
 """
 
+from chassis.connections import HttpConnections
 from chassis.lean import without
 from chassis.problems import (
     BODY_PROBLEMS,
@@ -23,6 +24,7 @@ __all__ = [
     "UNAVAILABLE",
     "Count",
     "Counts",
+    "HttpConnections",
     "Parts",
     "Problem",
     "QueueWorker",

@@ -7,8 +7,7 @@ not calls.
 from contextlib import AsyncExitStack
 from typing import Any
 
-import aiohttp
-
+from chassis.connections import HttpConnections
 from chassis.hot_calls import HotCalls
 from chassis.lean import without
 from chassis.metrics import AWS_CALLS
@@ -55,15 +54,17 @@ async def open_clients(
     credentials = await session.get_credentials()
     if not short_way or credentials is None:
         return clients
-    http = await stack.enter_async_context(
-        aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=READ_SECONDS, sock_connect=CONNECT_SECONDS),
-            skip_auto_headers=["User-Agent", "Accept", "Accept-Encoding"],
+    hot: dict[str, Any] = {}
+    for name, client in clients.items():
+        connections = HttpConnections(
+            client.meta.endpoint_url,
+            limit=MAX_CONNECTIONS,
+            connect_seconds=CONNECT_SECONDS,
+            answer_seconds=READ_SECONDS,
         )
-    )
-    return {name: HotCalls(client, credentials, http) for name, client in clients.items()}
+        stack.callback(connections.close)
+        hot[name] = HotCalls(client, credentials, connections)
+    return hot
 
 
 def _count(request: Any, event_name: str, **_: Any) -> None:

@@ -11,11 +11,10 @@ import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlsplit
 
-import aiohttp
 import orjson
 
+from chassis.connections import HttpConnections
 from chassis.metrics import AWS_CALLS
 
 log = logging.getLogger(__name__)
@@ -92,13 +91,12 @@ class Signer:
 class HotCalls:
     """An aiobotocore client whose hot calls take the short way; everything else is the client's."""
 
-    def __init__(self, client: Any, credentials: Any, session: aiohttp.ClientSession) -> None:
+    def __init__(self, client: Any, credentials: Any, connections: HttpConnections) -> None:
         service, target, version = _PROTOCOLS[client.meta.service_model.service_name]
         self._client = client
         self._credentials = credentials
-        self._session = session
-        self._url = client.meta.endpoint_url.rstrip("/") + "/"
-        self._signer = Signer(client.meta.region_name, service, urlsplit(self._url).netloc)
+        self._connections = connections
+        self._signer = Signer(client.meta.region_name, service, connections.host)
         self._target = target
         self._content_type = f"application/x-amz-json-{version}"
         for method, operation in _HOT.items():
@@ -120,11 +118,11 @@ class HotCalls:
             )
             counter.inc()
             try:
-                async with self._session.post(self._url, data=body, headers=headers) as answer:
-                    if answer.status == 200:
-                        return orjson.loads(await answer.read())
-                    refusal = f"HTTP {answer.status}"
-            except (aiohttp.ClientError, TimeoutError, orjson.JSONDecodeError) as error:
+                answer = await self._connections.request("POST", "/", headers, body)
+                if answer.status == 200:
+                    return orjson.loads(answer.body)
+                refusal = f"HTTP {answer.status}"
+            except (OSError, TimeoutError, orjson.JSONDecodeError) as error:
                 refusal = f"{type(error).__name__}: {error}"
             log.info("%s is repeated by botocore after %s", operation, refusal)
             return await long_way(**arguments)

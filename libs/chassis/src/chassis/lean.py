@@ -12,8 +12,8 @@ from contextlib import contextmanager
 def without(*modules: str) -> Iterator[None]:
     """Make these modules look as if they were not installed.
 
-    Libraries load every HTTP client that they can find (aiobotocore: httpx; stripe: httpx and
-    requests), and each costs megabytes in every process that never uses it.
+    Libraries load whatever they can find (aiobotocore: httpx; stripe: httpx and requests; redis:
+    OpenTelemetry's SDK), and each costs megabytes in every process that never uses it.
     """
     hidden = {name: sys.modules.pop(name) for name in modules if name in sys.modules}
     for name in modules:

@@ -11,6 +11,8 @@ from typing import Any
 
 import orjson
 from botocore.exceptions import BotoCoreError, ClientError
+from sqlalchemy import event
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from tenacity import before_sleep_log, retry, retry_if_exception_type, stop_after_delay
 from tenacity import wait_exponential_jitter as exponential_jitter
@@ -68,6 +70,15 @@ class Resources:
         return await look_up()
 
 
+def refuse_closed(connection: Any, _record: Any, _proxy: Any) -> None:
+    """Take no connection from the pool that the server has closed (a restart, a failover).
+
+    asyncpg learns that from the socket, so asking costs nothing. The pool then opens another.
+    """
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError("the server has closed this connection")
+
+
 @asynccontextmanager
 async def open_resources(
     service: str,
@@ -91,6 +102,7 @@ async def open_resources(
             json_deserializer=orjson.loads,
         )
         stack.push_async_callback(engine.dispose)
+        event.listen(engine.sync_engine, "checkout", refuse_closed)
         tracing.instrument_engine(engine)
         clients = await open_clients(
             stack,

@@ -35,6 +35,9 @@ log = logging.getLogger(__name__)
 
 # Kubernetes and ECS kill after 30 s, `docker stop` after 10 s.
 SHUTDOWN_SECONDS = 8.0
+# Requests and messages leave next to no cycles behind, so looking for them after each 700 new
+# objects (Python's default) is wasted: a fourteenth of the CPU time of a busy worker.
+GC_THRESHOLDS = (20_000, 20, 50)
 
 
 class Worker(Protocol):
@@ -140,6 +143,7 @@ async def _serve(service: Service, settings: ServiceSettings, role: str) -> int:
         # collector need not look at it again.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
         code = await _run_until(stopping, server, workers, resources.relay)
         for close in parts.closers:
             await close()

@@ -23,6 +23,9 @@ from idempotency.records import MAX_BATCH_ITEMS, RecordsUnavailable, epoch_milli
 
 # An answer is on its way to its client while it waits here for company, up to 25 to a call.
 ANSWER_LINGER_SECONDS = 0.05
+# Where keys come in numbers, a call waits this long for more: it carries 25.
+BUSY_KEYS = 4
+BUSY_LINGER_SECONDS = 0.006
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +93,10 @@ class HttpIdempotency:
         self._lease_ms = int(lease_seconds * 1000)
         self._keep_seconds = keep_seconds
         self._inserts: Batcher[dict[str, dict[str, str]], bool] = Batcher(
-            self._insert_all, max_items=MAX_BATCH_ITEMS
+            self._insert_all,
+            max_items=MAX_BATCH_ITEMS,
+            linger_seconds=BUSY_LINGER_SECONDS,
+            linger_after=BUSY_KEYS,
         )
         self._answers: Batcher[tuple[str, str, StoredResponse], None] = Batcher(
             self._complete_all, max_items=MAX_BATCH_ITEMS, linger_seconds=ANSWER_LINGER_SECONDS

@@ -25,6 +25,9 @@ from idempotency.records import MAX_BATCH_ITEMS, epoch_milliseconds, insert_all
 
 # Marks are in no hurry, and a full call carries 25 of them.
 MARK_LINGER_SECONDS = 0.1
+# Where claims come in numbers, a call waits this long for more.
+BUSY_CLAIMS = 4
+BUSY_LINGER_SECONDS = 0.006
 
 # When to ask again for a key that another task of this process is at work on.
 HELD_RETRY_SECONDS = 1.0
@@ -70,7 +73,12 @@ class Ledger:
         self._owner = str(uuid.uuid4())
         self._lease_ms = int(lease_seconds * 1000)
         self._keep_seconds = keep_seconds
-        self._claims: Batcher[str, Claim] = Batcher(self._claim_all, max_items=MAX_BATCH_ITEMS)
+        self._claims: Batcher[str, Claim] = Batcher(
+            self._claim_all,
+            max_items=MAX_BATCH_ITEMS,
+            linger_seconds=BUSY_LINGER_SECONDS,
+            linger_after=BUSY_CLAIMS,
+        )
         self._marks: Batcher[str, None] = Batcher(
             self._finish_all,
             max_items=MAX_BATCH_ITEMS,

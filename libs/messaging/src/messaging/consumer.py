@@ -221,7 +221,8 @@ class Consumer:
         try:
             message = _decode(record.body)
             name = message.type
-            metrics.AGE_SECONDS.labels(name).observe(max(time.time() - message.time.timestamp(), 0))
+            age_seconds = max(time.time() - message.time.timestamp(), 0)
+            metrics.labelled(metrics.AGE_SECONDS, name).observe(age_seconds)
             fresh = await self._traced(message)
         except DeadLetter as reason:
             await self._dead_letter(record, reason)
@@ -236,11 +237,13 @@ class Consumer:
         else:
             await self._deletes(record)
             outcome = "handled" if fresh else "duplicate"
-            metrics.HANDLING_SECONDS.labels(name).observe(time.monotonic() - record.received_at)
+            handling_seconds = time.monotonic() - record.received_at
+            metrics.labelled(metrics.HANDLING_SECONDS, name).observe(handling_seconds)
         finally:
             self._at_work.pop(record.receipt, None)
             metrics.IN_FLIGHT.dec()
-        metrics.HANDLED.labels(name if outcome != "dead_lettered" else "any", outcome).inc()
+        counted_as = name if outcome != "dead_lettered" else "any"
+        metrics.labelled(metrics.HANDLED, counted_as, outcome).inc()
 
     async def _traced(self, message: Envelope) -> bool:
         if not self._tracing:

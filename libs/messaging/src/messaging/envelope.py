@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
+import uuid_utils
 
 from messaging.errors import MalformedMessage, MessageTooLarge
 
@@ -18,12 +19,12 @@ from messaging.errors import MalformedMessage, MessageTooLarge
 # detail-type and 14 bytes of time (Amazon EventBridge User Guide, "Calculating event entry size").
 MAX_ENTRY_BYTES = 256 * 1024
 _ENTRY_OVERHEAD_BYTES = 14
-_NAMESPACE = uuid.UUID("6f1c9d52-6a0b-5b7e-9a53-5d1d3c1b7f10")
+_NAMESPACE = uuid_utils.UUID("6f1c9d52-6a0b-5b7e-9a53-5d1d3c1b7f10")
 
 
 def derived_id(cause: str, *parts: object) -> str:
     """A UUID that is the same whenever the same cause leads to the same thing."""
-    return str(uuid.uuid5(_NAMESPACE, "/".join((cause, *map(str, parts)))))
+    return str(uuid_utils.uuid5(_NAMESPACE, "/".join((cause, *map(str, parts)))))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from batching import BulkInsert
+from batching import transaction as begin
 from messaging.envelope import Envelope
 from messaging.tables import MessagingTables
 
@@ -40,19 +41,22 @@ class Outbox:
         on_commit: Callable[[Sequence[tuple[str, Envelope]]], None],
     ) -> None:
         self._engine = engine
-        self._table = tables.outbox
+        self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._tables = tables
         self._on_commit = on_commit
         # The same id again is the same message: a repeated handling writes it once.
         self._insert = BulkInsert(
             tables.outbox,
             ["id", "source", "type", "subject", "detail"],
             skip_existing=True,
+            returning="id",
+            and_into=tables.unsent.c.message_id,
         )
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
         """Commit state and messages together, then wake the relay; roll both back on any error."""
-        async with self._engine.begin() as connection:
+        async with begin(self._autocommit) as connection:
             transaction = Transaction(connection)
             yield transaction
             encoded = [(m.encode().decode(), m) for m in transaction.outgoing]
@@ -74,19 +78,13 @@ class Outbox:
 
     async def census(self) -> dict[str, dict[str, int]]:
         """Counts for operators: `sent` by message type, and the outbox's `pending` and `parked`."""
-        table = self._table
-        statement = select(
-            table.c.type,
-            func.count(),
-            func.count().filter(table.c.published_at.is_(None), table.c.parked_reason.is_(None)),
-            func.count(table.c.parked_reason),
-        ).group_by(table.c.type)
+        outbox, unsent = self._tables.outbox, self._tables.unsent
+        by_type = select(outbox.c.type, func.count()).group_by(outbox.c.type)
+        left = select(func.count(), func.count(unsent.c.parked_reason)).select_from(unsent)
         async with self._engine.connect() as connection:
-            rows = (await connection.execute(statement)).all()
-        return {
-            "sent": {row[0]: row[1] for row in rows},
-            "outbox": {"pending": sum(r[2] for r in rows), "parked": sum(r[3] for r in rows)},
-        }
+            sent = {row[0]: row[1] for row in await connection.execute(by_type)}
+            unsent_count, parked = (await connection.execute(left)).one()
+        return {"sent": sent, "outbox": {"pending": unsent_count - parked, "parked": parked}}
 
 
 async def interruptible_sleep(seconds: float, stopping: asyncio.Event) -> None:

@@ -16,11 +16,11 @@ from datetime import timedelta
 from typing import Any
 
 from botocore.exceptions import ClientError
-from sqlalchemy import bindparam, case, func, or_, select, update
+from sqlalchemy import bindparam, case, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import ARRAY, UUID
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from batching import Batcher
+from batching import Batcher, Prepared
 from messaging import metrics
 from messaging.envelope import MAX_ENTRY_BYTES, Envelope
 from messaging.outbox import interruptible_sleep
@@ -36,8 +36,8 @@ MAX_FRESH_ROWS = 5_000
 BUSY_SECONDS = 0.05
 BUSY_LINGER_SECONDS = 0.01
 # Well below the grace after which the sweep takes a row for left behind.
-MARK_LINGER_SECONDS = 0.05
-MAX_MARKS = 50
+MARK_LINGER_SECONDS = 0.25
+MAX_MARKS = 100
 MAX_ATTEMPTS = 20
 # Answers with a 4xx status that speak of us or of the bus, and not of a row.
 _NOT_THE_ROWS = frozenset(
@@ -76,7 +76,8 @@ class Relay:
         self._engine = engine
         # Marking is one statement, so it is its own transaction.
         self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
-        self._table = tables.outbox
+        self._outbox = tables.outbox
+        self._unsent = tables.unsent
         self._events = events
         self._bus = bus
         self._sweep_seconds = sweep_seconds
@@ -91,11 +92,8 @@ class Relay:
         self._awake = asyncio.Event()
         self._stopping = asyncio.Event()
         ids = bindparam("ids", type_=ARRAY(UUID(as_uuid=False)))
-        table = self._table
-        self._mark = (
-            update(table)
-            .where(table.c.id == func.any(ids))
-            .values(published_at=func.now(), next_attempt_at=None)
+        self._mark = Prepared(
+            delete(self._unsent).where(self._unsent.c.message_id == func.any(ids))
         )
 
     def wake(self, committed: Sequence[tuple[str, Envelope]]) -> None:
@@ -153,7 +151,7 @@ class Relay:
 
     async def _mark_all(self, lots: list[list[str]]) -> list[None]:
         async with self._autocommit.connect() as connection:
-            await connection.execute(self._mark, {"ids": [i for lot in lots for i in lot]})
+            await self._mark(connection, {"ids": [i for lot in lots for i in lot]})
         return [None] * len(lots)
 
     async def _sweep_forever(self) -> None:
@@ -168,18 +166,18 @@ class Relay:
 
     async def sweep(self) -> int:
         """Publish one lot of rows that were left behind; how many it took."""
-        table = self._table
+        outbox, unsent = self._outbox, self._unsent
+        # In no order, which the bus would not keep: so a long backlog need not be sorted.
         left_behind = (
-            select(table.c.id, table.c.source, table.c.type, table.c.detail)
+            select(outbox.c.id, outbox.c.source, outbox.c.type, outbox.c.detail)
+            .join_from(unsent, outbox, outbox.c.id == unsent.c.message_id)
             .where(
-                table.c.published_at.is_(None),
-                table.c.parked_reason.is_(None),
-                table.c.created_at < func.now() - self._grace,
-                or_(table.c.next_attempt_at.is_(None), table.c.next_attempt_at <= func.now()),
+                unsent.c.parked_reason.is_(None),
+                unsent.c.written_at < func.now() - self._grace,
+                or_(unsent.c.next_attempt_at.is_(None), unsent.c.next_attempt_at <= func.now()),
             )
-            .order_by(table.c.position)
             .limit(100)
-            .with_for_update(skip_locked=True)
+            .with_for_update(of=unsent, skip_locked=True)
         )
         outage: Exception | None = None
         async with self._engine.begin() as connection:
@@ -191,7 +189,7 @@ class Relay:
                     outage = error  # What has gone out by now is marked all the same.
                     break
                 if taken:
-                    await connection.execute(self._mark, {"ids": taken})
+                    await self._mark(connection, {"ids": taken})
                 for message_id, code in refused:
                     await connection.execute(self._defer(message_id, code))
         if outage is not None:
@@ -219,16 +217,16 @@ class Relay:
 
     def _defer(self, message_id: str, code: str) -> Any:
         """Count a refusal; park the row once it is clear that it will never go out."""
-        table = self._table
-        attempts = table.c.attempts + 1
+        unsent = self._unsent
+        attempts = unsent.c.attempts + 1
         park = attempts >= (MAX_ATTEMPTS if code in _TRANSIENT else 3)
         return (
-            update(table)
-            .where(table.c.id == message_id)
+            update(unsent)
+            .where(unsent.c.message_id == message_id)
             .values(
                 attempts=attempts,
                 next_attempt_at=func.now()
-                + timedelta(seconds=1) * func.least(func.power(2, table.c.attempts), 300),
+                + timedelta(seconds=1) * func.least(func.power(2, unsent.c.attempts), 300),
                 parked_reason=case((park, code), else_=None),
             )
         )
@@ -257,7 +255,7 @@ class Relay:
             ):
                 if entry.get("EventId"):
                     taken.append(message_id)
-                    metrics.PUBLISHED.labels(message_type).inc()
+                    metrics.labelled(metrics.PUBLISHED, message_type).inc()
                 else:
                     code = entry.get("ErrorCode", "Unknown")
                     log.warning("the bus refused %s %s: %s", message_type, message_id, entry)

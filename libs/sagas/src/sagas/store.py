@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from batching import BulkInsert, BulkUpdate
+from batching import BulkInsert, BulkUpdate, Prepared
 from messaging import Conflict
 from sagas.engine import Instance, Status
 
@@ -77,12 +77,12 @@ class SagaStore:
             table.c.saga, table.c.id, table.c.version, table.c.revision, table.c.status,
             table.c.state, table.c.deadline_seconds,
         )  # fmt: skip
-        self._lock = (
+        self._lock = Prepared(
             self._select.where(table.c.id == func.any(ids))
             .order_by(table.c.id, table.c.saga)
             .with_for_update()
         )
-        self._due = (
+        self._due = Prepared(
             self._select.where(table.c.deadline_at <= func.now())
             .order_by(table.c.deadline_at)
             .limit(bindparam("limit", type_=Integer))
@@ -98,12 +98,12 @@ class SagaStore:
         self, connection: AsyncConnection, ids: Iterable[str]
     ) -> dict[tuple[str, str], Instance]:
         """The instances of these business ids by (saga, id), locked in a fixed order."""
-        rows = await connection.execute(self._lock, {"ids": sorted(set(ids))})
+        rows = await self._lock(connection, {"ids": sorted(set(ids))})
         return {(row.saga, row.id): _instance(row) for row in rows}
 
     async def lock_due(self, connection: AsyncConnection, limit: int) -> list[Instance]:
         """Instances whose deadline has passed, locked; those at work elsewhere are left out."""
-        rows = await connection.execute(self._due, {"limit": limit})
+        rows = await self._due(connection, {"limit": limit})
         return [_instance(row) for row in rows]
 
     async def save(self, connection: AsyncConnection, instances: Sequence[Instance]) -> None:

@@ -48,6 +48,7 @@ class EmulatorServer:
                 *(str(self.python), "-m", "uvicorn", "hang_up:app", "--loop", "uvloop"),
                 *("--app-dir", str(Path(__file__).parent / "emulator_app")),
                 *("--host", HOST, "--port", str(self.port), "--lifespan", "on", "--ws", "none"),
+                *("--no-proxy-headers", "--no-server-header", "--no-date-header"),
                 *("--no-access-log", "--log-level", "warning", "--timeout-keep-alive", "75"),
                 # A long poll lasts 20 s; whoever waits in one is told to go after a second.
                 *("--timeout-graceful-shutdown", "1"),

@@ -44,6 +44,10 @@ SETTINGS = {
     "max_wal_senders": "0",
     "max_wal_size": "512MB",
     "jit": "off",
+    # A local stack's tables are new and small, and whoever prepares a statement then gets a plan
+    # that scans them, for as long as the connection lives. With this the plans go by key, as they
+    # do where tables are large.
+    "enable_seqscan": "off",
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_line_prefix": "",

@@ -14,7 +14,7 @@ from sqlalchemy import Integer, bindparam, func, select
 from sqlalchemy.dialects.postgresql import ARRAY, UUID
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from batching import BulkInsert, BulkUpdate
+from batching import BulkInsert, BulkUpdate, Prepared
 from catalog_service.domain import Level, Refusal, Reservation, Status, Stock
 from catalog_service.tables import BOOKS, RESERVATIONS
 from contracts.models.catalog import ReconcileStock, StockLevelChanged
@@ -28,18 +28,18 @@ _RESERVATION = select(
     RESERVATIONS.c.refusal,
     RESERVATIONS.c.expires_at,
 )
-_LOCK_RESERVATIONS = (
+_LOCK_RESERVATIONS = Prepared(
     _RESERVATION.where(RESERVATIONS.c.order_id == func.any(_IDS))
     .order_by(RESERVATIONS.c.order_id)
     .with_for_update()
 )
-_LOCK_EXPIRED = (
+_LOCK_EXPIRED = Prepared(
     _RESERVATION.where(RESERVATIONS.c.expires_at <= func.now())
     .order_by(RESERVATIONS.c.expires_at)
     .limit(bindparam("lot", type_=Integer))
     .with_for_update(skip_locked=True)
 )
-_LOCK_BOOKS = (
+_LOCK_BOOKS = Prepared(
     select(
         BOOKS.c.book_id,
         BOOKS.c.price_minor,
@@ -110,13 +110,13 @@ class StockRoom:
         self, connection: AsyncConnection, order_ids: Iterable[str], book_ids: Iterable[str]
     ) -> None:
         """Lock these orders' reservations, then these books and those that the orders hold."""
-        found = await connection.execute(_LOCK_RESERVATIONS, {"ids": sorted(set(order_ids))})
+        found = await _LOCK_RESERVATIONS(connection, {"ids": sorted(set(order_ids))})
         self._keep(found)
         await self._lock_books(connection, book_ids)
 
     async def lock_expired(self, connection: AsyncConnection, lot: int) -> list[Reservation]:
         """Lock up to `lot` holds whose time is up, and their books; skips what others work on."""
-        self._keep(await connection.execute(_LOCK_EXPIRED, {"lot": lot}))
+        self._keep(await _LOCK_EXPIRED(connection, {"lot": lot}))
         await self._lock_books(connection, ())
         return list(self._reservations.values())
 
@@ -133,7 +133,7 @@ class StockRoom:
             wanted.update(reservation.copies)
         if not wanted:
             return
-        for row in await connection.execute(_LOCK_BOOKS, {"ids": sorted(wanted)}):
+        for row in await _LOCK_BOOKS(connection, {"ids": sorted(wanted)}):
             self.now = row.now
             self._stocks[row.book_id] = Stock(*row[:8])
             self._levels[row.book_id] = Level.of(row.on_hand)

@@ -10,7 +10,6 @@ Guarantee: no I/O; an order moves only along the arrows below, and its end is fi
 
 import enum
 import hashlib
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +22,7 @@ from contracts.models.common import Money, OrderLine
 from sagas import Instance, Status
 
 MAX_TOTAL_MINOR = 9_999_999_999
-_NAMESPACE = uuid.UUID("b5b1c0a4-0f0e-5a53-8d35-0a6f6d1f2c11")
+_NAMESPACE = uuid_utils.UUID("b5b1c0a4-0f0e-5a53-8d35-0a6f6d1f2c11")
 
 
 class OrderStatus(enum.StrEnum):
@@ -114,7 +113,7 @@ def place(
     if total_minor == 0:
         raise Refused("total_zero", "An order that costs nothing cannot be paid for.")
     order_id = order_id_for(customer_id, idempotency_key)
-    payment_id = str(uuid.uuid5(_NAMESPACE, f"payment/{order_id}"))
+    payment_id = str(uuid_utils.uuid5(_NAMESPACE, f"payment/{order_id}"))
     currency = currencies.pop()
     documents = [line.model_dump(mode="json") for line in lines]
     order = Order(
@@ -142,7 +141,7 @@ def order_id_for(customer_id: str, idempotency_key: str | None) -> str:
     """A time-ordered id, or one derived from the customer's key."""
     if idempotency_key is None:
         return str(uuid_utils.uuid7())
-    return str(uuid.uuid5(_NAMESPACE, f"order/{customer_id}/{idempotency_key}"))
+    return str(uuid_utils.uuid5(_NAMESPACE, f"order/{customer_id}/{idempotency_key}"))
 
 
 def cancellation(order: Order) -> CancelOrder:

@@ -39,6 +39,9 @@ log = logging.getLogger(__name__)
 
 # A lot of orders that are being placed at once shares one transaction.
 MAX_PLACEMENTS = 50
+# Where orders come in numbers, a lot waits this long for more.
+BUSY_PLACEMENTS = 4
+BUSY_LINGER_SECONDS = 0.006
 # Ten full lots ahead: whoever comes then is told at once instead of waiting for a time-out.
 MAX_WAITING_PLACEMENTS = 10 * MAX_PLACEMENTS
 STREAM_POLL_SECONDS = 0.2
@@ -70,7 +73,11 @@ class Orders:
         self._streams = 0
         placements = store.Placements(outbox, orchestrator)
         self._write: Batcher[tuple[Order, Instance, list[Envelope]], bool] = Batcher(
-            placements.write, max_items=MAX_PLACEMENTS, max_in_flight=2
+            placements.write,
+            max_items=MAX_PLACEMENTS,
+            max_in_flight=2,
+            linger_seconds=BUSY_LINGER_SECONDS,
+            linger_after=BUSY_PLACEMENTS,
         )
 
     async def place(

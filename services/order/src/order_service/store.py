@@ -25,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from batching import BulkInsert, BulkUpdate
+from batching import BulkInsert, BulkUpdate, Prepared
 from messaging import Attempt, Envelope, Outbox, Sender, Work, messaging_tables
 from order_service.domain import Order, OrderStatus, settlement
 from sagas import Advance, Instance, Orchestrator, saga_table
@@ -72,9 +72,11 @@ _settle = BulkUpdate(
     computed={"updated_at": lambda _: func.now(), "reconciled_at": lambda _: null()},
 )
 _ids = bindparam("ids", type_=ARRAY(UUID(as_uuid=False)))
-_settled = select(ORDERS).where(
-    ORDERS.c.order_id == func.any(_ids),
-    ORDERS.c.status.in_([str(status) for status in OrderStatus if status.is_settled]),
+_settled = Prepared(
+    select(ORDERS).where(
+        ORDERS.c.order_id == func.any(_ids),
+        *(ORDERS.c.status != str(status) for status in OrderStatus if not status.is_settled),
+    )
 )
 
 
@@ -123,7 +125,7 @@ async def set_status(connection: AsyncConnection, order_id: str, status: OrderSt
 async def settled_orders(engine: AsyncEngine, order_ids: Iterable[str]) -> list[Any]:
     """The rows of those of these orders that are settled, in one statement."""
     async with engine.connect() as connection:
-        return list(await connection.execute(_settled, {"ids": list(order_ids)}))
+        return await _settled(connection, {"ids": list(order_ids)})
 
 
 async def list_orders(

@@ -31,7 +31,6 @@ from collections.abc import (
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-import aiohttp
 from prometheus_client import Gauge, Histogram
 from tenacity import (
     AsyncRetrying,
@@ -40,6 +39,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from chassis import HttpConnections
 from messaging import DeadLetter, RetryLater
 from payment_service.circuit import Circuit, State
 from payment_service.documents import (
@@ -52,7 +52,7 @@ from payment_service.documents import (
     refused_intent,
 )
 from payment_service.domain import Intent, Payment, Refund
-from payment_service.sdk import stripe
+from payment_service.sdk import KeptAliveClient, stripe
 from payment_service.settings import PaymentSettings
 
 log = logging.getLogger(__name__)
@@ -64,6 +64,7 @@ MAX_LISTED_PER_PAYMENT = 10
 LISTED_AROUND = timedelta(seconds=5)
 MAX_PAGES = 100
 CONNECT_SECONDS = 3.0
+STRIPE_API = "https://api.stripe.com"
 # The gateway's clock and ours may differ by this much.
 CLOCK_SKEW = timedelta(minutes=5)
 _CANCELLABLE = frozenset({"requires_action", "requires_confirmation", "requires_payment_method"})
@@ -109,33 +110,33 @@ class Gateway:
         )
         CIRCUIT_CLOSED.set_function(lambda: float(self.circuit.state is State.CLOSED))
         self._slots = asyncio.Semaphore(settings.gateway_concurrency)
-        self._opened: tuple[stripe.StripeClient, aiohttp.ClientSession] | None = None
+        self._opened: tuple[stripe.StripeClient, HttpConnections] | None = None
 
     def _client(self) -> stripe.StripeClient:
         """One client and one pool of connections, opened on first use (inside the loop)."""
         if self._opened is None:
             stripe.enable_telemetry = False  # It would tell Stripe about this machine.
-            total = self._settings.gateway_attempt_seconds
-            session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._settings.gateway_concurrency),
-                timeout=aiohttp.ClientTimeout(total=total, connect=min(CONNECT_SECONDS, total)),
+            base = (self._settings.stripe_api_base or STRIPE_API).rstrip("/")
+            attempt_seconds = self._settings.gateway_attempt_seconds
+            connections = HttpConnections(
+                base,
+                limit=self._settings.gateway_concurrency,
+                connect_seconds=min(CONNECT_SECONDS, attempt_seconds),
+                answer_seconds=attempt_seconds,
             )
-            # No timeout of the SDK's, so that the session's holds, with its shorter connect part.
-            http_client = stripe.AIOHTTPClient(timeout=None, session=session)
-            base = self._settings.stripe_api_base
             client = stripe.StripeClient(
                 self._settings.stripe_api_key.get_secret_value(),
-                base_addresses={"api": base.rstrip("/")} if base else {},
-                http_client=http_client,
+                base_addresses={"api": base},
+                http_client=KeptAliveClient(connections),
                 max_network_retries=0,  # The one retrying layer is `_ask`.
             )
-            self._opened = client, session
+            self._opened = client, connections
         return self._opened[0]
 
     async def close(self) -> None:
         """Close the pooled connections."""
         if self._opened is not None:
-            await self._opened[1].close()
+            self._opened[1].close()
 
     async def authorize(
         self, payment: Payment, payment_method: str, *, look_first: bool
@@ -343,7 +344,7 @@ class Gateway:
                 self.circuit.succeeded()
                 log.critical("the gateway refuses our API key: %s", type(error).__name__)
                 raise AccessRefused from None
-            except (stripe.StripeError, aiohttp.ClientError, TimeoutError) as error:
+            except (stripe.StripeError, TimeoutError) as error:
                 raise self._unanswered(error) from None
             except BaseException:
                 self.circuit.abandoned()

@@ -30,7 +30,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import ARRAY, UUID
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from batching import Batcher, BulkInsert, BulkUpdate
+from batching import Batcher, BulkInsert, BulkUpdate, Prepared, transaction
 from messaging import Attempt, Conflict, Envelope, Outbox, Sender, Work, messaging_tables
 from payment_service.domain import TAKEN, Payment, Status
 
@@ -90,6 +90,9 @@ SWEEPS = Table(
 )
 
 MAX_GROUP = 50
+# Where callers come in numbers, a group waits this long for more.
+BUSY_CALLERS = 4
+BUSY_LINGER_SECONDS = 0.006
 _FIELDS = tuple(column.name for column in PAYMENTS.columns)
 _BEGINNING = (
     "payment_id",
@@ -114,7 +117,7 @@ _update = BulkUpdate(
 )
 _ids = bindparam("ids", type_=ARRAY(UUID(as_uuid=False)))
 _read = select(PAYMENTS, func.now().label("read_at"))
-_read_ids = _read.where(PAYMENTS.c.payment_id == func.any(_ids))
+_read_ids = Prepared(_read.where(PAYMENTS.c.payment_id == func.any(_ids)))
 _mark = BulkInsert(WEBHOOK_EVENTS, ["event_id", "type"], skip_existing=True, returning="event_id")
 
 
@@ -205,10 +208,18 @@ class Payments:
         self._reader = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._outbox = outbox
         self._begins: Batcher[Payment, tuple[Payment, bool]] = Batcher(
-            self._begin_all, max_items=MAX_GROUP, max_in_flight=2
+            self._begin_all,
+            max_items=MAX_GROUP,
+            max_in_flight=2,
+            linger_seconds=BUSY_LINGER_SECONDS,
+            linger_after=BUSY_CALLERS,
         )
         self._gets: Batcher[str, Payment | None] = Batcher(
-            self._get_all, max_items=MAX_GROUP, max_in_flight=2
+            self._get_all,
+            max_items=MAX_GROUP,
+            max_in_flight=2,
+            linger_seconds=BUSY_LINGER_SECONDS,
+            linger_after=BUSY_CALLERS,
         )
         self._looks: Batcher[Notice, Found] = Batcher(
             self._look_all, max_items=MAX_GROUP, max_in_flight=2
@@ -257,7 +268,7 @@ class Payments:
     async def of_ids(self, payment_ids: Sequence[str]) -> Mapping[str, Payment]:
         """The payments of these ids that exist."""
         async with self._reader.connect() as connection:
-            rows = await connection.execute(_read_ids, {"ids": list(payment_ids)})
+            rows = await _read_ids(connection, {"ids": list(payment_ids)})
             return {str(row.payment_id): payment_of(row) for row in rows}
 
     async def census(self) -> dict[str, Any]:
@@ -315,9 +326,9 @@ class Payments:
             for key in sorted(candidates)
         ]
         rows = [{**row, "status": str(row["status"])} for row in rows]
-        async with self._engine.begin() as connection:
+        async with transaction(self._reader) as connection:
             new = {str(key) for key in await _insert(connection, rows)}
-            found = await connection.execute(_read_ids, {"ids": list(candidates)})
+            found = await _read_ids(connection, {"ids": list(candidates)})
             stored = {str(row.payment_id): payment_of(row) for row in found}
         answers: list[tuple[Payment, bool]] = []
         for payment in payments:

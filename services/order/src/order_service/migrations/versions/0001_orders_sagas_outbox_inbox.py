@@ -66,8 +66,8 @@ def upgrade() -> None:
     )
     op.create_table(
         "outbox",
-        sa.Column("position", sa.BigInteger(), sa.Identity(always=False), nullable=False),
         sa.Column("id", sa.UUID(as_uuid=False), nullable=False),
+        sa.Column("position", sa.BigInteger(), sa.Identity(always=False), nullable=False),
         sa.Column("source", sa.Text(), nullable=False),
         sa.Column("type", sa.Text(), nullable=False),
         sa.Column("subject", sa.Text(), nullable=False),
@@ -78,19 +78,24 @@ def upgrade() -> None:
             server_default=sa.text("now()"),
             nullable=False,
         ),
-        sa.Column("published_at", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index(
+        "outbox_created_at", "outbox", ["created_at"], unique=False, postgresql_using="brin"
+    )
+    op.create_table(
+        "outbox_unsent",
+        sa.Column("message_id", sa.UUID(as_uuid=False), nullable=False),
+        sa.Column(
+            "written_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.text("now()"),
+            nullable=False,
+        ),
         sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
         sa.Column("next_attempt_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("parked_reason", sa.Text(), nullable=True),
-        sa.PrimaryKeyConstraint("position"),
-        sa.UniqueConstraint("id"),
-    )
-    op.create_index(
-        "outbox_unpublished",
-        "outbox",
-        ["position"],
-        unique=False,
-        postgresql_where=sa.text("published_at IS NULL AND parked_reason IS NULL"),
+        sa.PrimaryKeyConstraint("message_id"),
     )
     op.create_table(
         "sagas",
@@ -130,11 +135,8 @@ def downgrade() -> None:
         "sagas_deadline_at", table_name="sagas", postgresql_where=sa.text("deadline_at IS NOT NULL")
     )
     op.drop_table("sagas")
-    op.drop_index(
-        "outbox_unpublished",
-        table_name="outbox",
-        postgresql_where=sa.text("published_at IS NULL AND parked_reason IS NULL"),
-    )
+    op.drop_table("outbox_unsent")
+    op.drop_index("outbox_created_at", table_name="outbox", postgresql_using="brin")
     op.drop_table("outbox")
     op.drop_index("orders_of_customer", table_name="orders")
     op.drop_index("orders_by_age", table_name="orders")

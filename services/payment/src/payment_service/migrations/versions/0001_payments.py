@@ -66,23 +66,22 @@ def upgrade() -> None:
     )
     op.create_table(
         "outbox",
-        sa.Column("position", sa.BigInteger(), sa.Identity(), primary_key=True),
-        sa.Column("id", sa.UUID(as_uuid=False), nullable=False, unique=True),
+        sa.Column("id", sa.UUID(as_uuid=False), primary_key=True),
+        sa.Column("position", sa.BigInteger(), sa.Identity(), nullable=False),
         sa.Column("source", sa.Text(), nullable=False),
         sa.Column("type", sa.Text(), nullable=False),
         sa.Column("subject", sa.Text(), nullable=False),
         sa.Column("detail", sa.Text(), nullable=False),
         _moment("created_at", now=True),
-        _moment("published_at", nullable=True),
+    )
+    op.create_index("outbox_created_at", "outbox", ["created_at"], postgresql_using="brin")
+    op.create_table(
+        "outbox_unsent",
+        sa.Column("message_id", sa.UUID(as_uuid=False), primary_key=True),
+        _moment("written_at", now=True),
         sa.Column("attempts", sa.Integer(), nullable=False, server_default="0"),
         _moment("next_attempt_at", nullable=True),
         sa.Column("parked_reason", sa.Text()),
-    )
-    op.create_index(
-        "outbox_unpublished",
-        "outbox",
-        ["position"],
-        postgresql_where=sa.text("published_at IS NULL AND parked_reason IS NULL"),
     )
     op.create_table(
         "inbox",
@@ -94,5 +93,12 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for table in ("inbox", "outbox", "gateway_sweeps", "webhook_events", "payments"):
+    for table in (
+        "inbox",
+        "outbox_unsent",
+        "outbox",
+        "gateway_sweeps",
+        "webhook_events",
+        "payments",
+    ):
         op.drop_table(table)
