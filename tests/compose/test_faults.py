@@ -88,7 +88,8 @@ async def test_emulator_that_is_down_at_start_is_waited_for(
     # By the daemon itself: Compose would start what they depend on.
     for service in services:
         await compose.docker("start", (await compose.container(service))["Id"])
-    await healthy(compose, "order-web")
+    for service in services:
+        await healthy(compose, service)
     await load.run()
     await compose.run("start", "localstack")
     await load.check()

@@ -3,8 +3,12 @@
 The projects here are small ones of their own, beside that of the other tests.
 """
 
+import asyncio
 import json
 import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from aiobotocore.session import AioSession
@@ -12,7 +16,7 @@ from aiobotocore.session import AioSession
 from bookstore.compose import ComposeStack
 from bookstore.processes import until
 from contracts import load_topology
-from drive.platform import REGION, Platform, own_project
+from drive.platform import REGION, ROOT, Platform, own_project
 from stack import StackError
 
 pytestmark = pytest.mark.timeout(300)
@@ -101,3 +105,17 @@ async def test_containers_have_no_more_rights_than_they_need(
         if name != "localstack":
             assert host["ReadonlyRootfs"], name
             assert container["Config"]["User"] not in ("", "0", "root"), name
+
+
+async def test_demo_keeps_every_invariant_in_containers(
+    platform: Platform, compose: ComposeStack
+) -> None:
+    """Its exit code is 0 only if every order ends as expected and the balance sheet holds."""
+    bookstore = Path(sys.executable).parent / "bookstore"
+    process = await asyncio.create_subprocess_exec(
+        str(bookstore), "demo", env=compose.environment, cwd=ROOT,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    output, _ = await process.communicate()
+    assert process.returncode == 0, output.decode()
+    assert "payment-worker killed" in output.decode()

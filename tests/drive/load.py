@@ -85,7 +85,7 @@ class Load:
         broken = [
             f"{c.invariant} {c.claim}: {c.counted}, not {c.must_be}" for c in checks if not c.holds
         ]
-        assert broken == []
+        assert not broken, "\n".join(broken)
         for order_id, card in self.accepted.items():
             expected = "confirmed" if card == "pm_card_visa" else "rejected"
             assert (await self._platform.get_order(order_id))["status"] == expected

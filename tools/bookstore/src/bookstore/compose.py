@@ -46,7 +46,7 @@ class ComposeStack:
     def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
         """`environment` is added to this process's own and wins over .env."""
         self._folder = folder
-        self._environment = {**os.environ, **(environment or {})}
+        self.environment = {**os.environ, **(environment or {})}
         self._killed: dict[str, str] = {}
 
     async def run(self, *arguments: str, timeout_seconds: float = COMMAND_SECONDS) -> str:
@@ -60,7 +60,7 @@ class ComposeStack:
                 "docker",
                 *arguments,
                 cwd=self._folder,
-                env=self._environment,
+                env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
