@@ -28,7 +28,7 @@ async def in_the_midst(load: Load, fault: Fault) -> None:
 
 def lease_seconds(container: Any) -> float:
     """The longest for which a worker's claim on a message holds."""
-    environment = dict(line.split("=", 1) for line in container["Config"]["Env"])
+    environment = dict(line.partition("=")[::2] for line in container["Config"]["Env"])
     return max(float(environment[name]) for name in ("VISIBILITY_SECONDS", "LEASE_SECONDS"))
 
 
@@ -171,6 +171,7 @@ async def test_worker_that_stood_still_beyond_every_lease_does_no_harm(
     await until(lease_is_over, "the clock stands still")
     await compose.docker("unpause", frozen)
     await load.check()
+    await healthy(compose, victim)  # Its health checks stood still, too.
 
 
 @pytest.mark.parametrize("service", ["order-worker", "catalog-worker", "payment-worker"])

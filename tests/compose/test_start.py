@@ -86,7 +86,7 @@ async def test_another_emulator_takes_the_same_topology(
             "events", endpoint_url=f"http://{address}", region_name=REGION
         ) as events:
             rules = (await events.list_rules(EventBusName=load_topology().bus))["Rules"]
-        await project.docker("image", "rm", "--no-prune", "bookstore/localstack:test-ministack")
+    await project.docker("image", "rm", "--no-prune", "bookstore/localstack:test-ministack")
     assert {rule["Name"] for rule in rules} == {rule.name for rule in load_topology().rules}
 
 
