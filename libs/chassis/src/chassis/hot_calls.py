@@ -2,7 +2,7 @@
 
 Guarantee: a call either succeeds here, or is made again by the aiobotocore client underneath, with
 all of its error handling and retries; so nothing behaves differently but the CPU time. All calls
-listed are safe to repeat. (Measured reasons and figures: docs/adr/0007-hot-aws-calls.md.)
+listed are safe to repeat. (Measured reasons and figures: docs/adr/0007-hot-paths.md.)
 """
 
 import hashlib
