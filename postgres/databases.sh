@@ -20,8 +20,9 @@ SELECT format('CREATE ROLE %I LOGIN', role) FROM unnest(ARRAY[:'name', :'owner']
  WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role) \gexec
 ALTER ROLE :"name" PASSWORD :'service_password';
 ALTER ROLE :"owner" PASSWORD :'migration_password';
--- A process that stands still in the middle of a transaction must not hold its locks for ever.
-ALTER ROLE :"name" SET idle_in_transaction_session_timeout = '60s';
+-- A process that stands still in the middle of a transaction loses its locks well before the sagas
+-- that wait for them reach their deadlines (the shortest is 90 s).
+ALTER ROLE :"name" SET idle_in_transaction_session_timeout = '30s';
 SELECT format('CREATE DATABASE %I OWNER %I', :'name', :'owner')
  WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = :'name') \gexec
 REVOKE ALL ON DATABASE :"name" FROM PUBLIC;

@@ -15,13 +15,19 @@ ONE_OF_EACH = ("order-worker", "catalog-worker", "payment-worker")
 
 
 @pytest.fixture
-async def compose(platform: Platform) -> AsyncIterator[ComposeStack]:
-    """The platform's containers; whatever a test did to them is undone."""
+def compose(platform: Platform) -> ComposeStack:
+    """The platform's containers."""
     if not isinstance(platform.processes, ComposeStack):
         pytest.skip("needs BOOKSTORE_STACK=compose")
-    yield platform.processes
-    for container in await platform.processes.containers():
+    return platform.processes
+
+
+@pytest.fixture
+async def mended(compose: ComposeStack) -> AsyncIterator[None]:
+    """Whatever a test did to the containers is undone after it."""
+    yield
+    for container in await compose.containers():
         if container["State"]["Paused"]:
-            await platform.processes.docker("unpause", container["Id"])
+            await compose.docker("unpause", container["Id"])
     scale = [f"--scale={name}=1" for name in ONE_OF_EACH]
-    await platform.processes.run("up", "--wait", "--no-build", *scale)
+    await compose.run("up", "--wait", "--no-build", *scale)
