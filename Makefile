@@ -13,6 +13,7 @@ export UV_SYSTEM_CERTS := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up down status logs restart clean test lint format types check bench bench-peers \
+	compose-up compose-down compose-test \
 	contracts lock import name-given file-given
 
 help: ## list the targets
@@ -52,6 +53,17 @@ file-given:
 clean: ## remove the stack's data and all caches (environments stay)
 	@if [ -x $(BOOKSTORE) ]; then $(BOOKSTORE) clean; else rm -rf .local; fi
 	@rm -rf .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+##@ Run in containers
+
+compose-up: ## the whole stack in Docker: docker compose up --build --wait
+	@docker compose up --build --wait
+
+compose-down: ## stop it and remove the containers; data stay, unless ARGS=--volumes
+	@docker compose down $(ARGS)
+
+compose-test: setup ## end-to-end tests and faults against real containers of their own
+	@BOOKSTORE_STACK=compose $(BIN)/pytest --timeout 300 tests/e2e tests/compose $(ARGS)
 
 ##@ Check
 

@@ -8,12 +8,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from aiobotocore.session import AioSession
 
 from contracts import load_topology
 from messaging.dead_letters import look
 
-REGION = "us-east-1"
 ORDER_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
 
 
@@ -67,11 +65,7 @@ SPOILED: list[Any] = [
 
 @pytest.fixture(scope="module")
 async def sqs(platform: Any) -> AsyncIterator[Any]:
-    session = AioSession()
-    session.set_credentials("test", "test")
-    async with session.create_client(
-        "sqs", endpoint_url=platform.endpoints["aws"], region_name=REGION
-    ) as client:
+    async with platform.aws("sqs") as client:
         yield client
 
 

@@ -43,6 +43,7 @@ async def handled(platform: Any) -> int:
 
 async def test_copies_of_an_order_whose_confirmation_was_lost_are_sold(platform: Any) -> None:
     """While the order is confirmed, no rule leads OrderConfirmed to the catalog."""
+    endpoint_url, database_url = platform.needs("aws"), platform.needs("ORDER_DATABASE_URL")
     book = await platform.list_book(f"Lost {uuid.uuid4()}", stock=10)
     await copies_until(platform, "reserved", 0)
     sold_before, handled_before = await copies(platform, "sold"), await handled(platform)
@@ -56,22 +57,21 @@ async def test_copies_of_an_order_whose_confirmation_was_lost_are_sold(platform:
     }
     session = AioSession()
     session.set_credentials("test", "test")
-    aws = {"endpoint_url": platform.endpoints["aws"], "region_name": REGION}
-    async with session.create_client("events", **aws) as events:
+    async with platform.aws("events") as events:
         await events.put_rule(
             Name=rule.name, EventBusName=topology.bus, EventPattern=json.dumps(deaf)
         )
         placed = await platform.order(book, quantity=3, wait=20)
         assert placed.status_code == 201, placed.text
         order_id = placed.json()["order_id"]
-        engine = create_async_engine(platform.endpoints["ORDER_DATABASE_URL"])
+        engine = create_async_engine(database_url)
         outbox = TABLES.outbox
         lost = (outbox.c.subject == order_id) & (outbox.c.type == "OrderConfirmed")
         try:
             async with asyncio.timeout(30):
                 while not await is_published(engine, lost):
                     await asyncio.sleep(0.05)
-            await apply(topology, session, endpoint_url=aws["endpoint_url"], region=REGION)
+            await apply(topology, session, endpoint_url=endpoint_url, region=REGION)
             assert await copies(platform, "reserved") == 3
 
             # Written by this process, sent by the order service's own relay.

@@ -4,6 +4,8 @@ import asyncio
 import json
 from typing import Any
 
+import pytest
+
 CONSUMERS = {
     "process ReserveStock",
     "process StockReserved",
@@ -31,6 +33,8 @@ async def spans_of_trace(platform: Any, order_id: str) -> list[dict[str, Any]]:
 
 
 async def test_trace_of_an_order_is_one_connected_tree(platform: Any) -> None:
+    if platform.trace_file is None:
+        pytest.skip("the spans of this stack go elsewhere")
     book = await platform.list_book("Traced", stock=10)
     placed = await platform.order(book, wait=30)
     assert placed.status_code == 201

@@ -28,13 +28,15 @@ from sqlalchemy import MetaData
 from chassis.resources import Resources, open_resources
 from chassis.settings import ServiceSettings
 from chassis.web import build_app
-from messaging import MessagingTables
+from messaging import MessagingTables, RepublishSweeper
 from observability import configure_logging, configure_tracing
 
 log = logging.getLogger(__name__)
 
-# Kubernetes and ECS kill after 30 s, `docker stop` after 10 s.
+# Kubernetes and ECS kill after 30 s, `docker stop` after 10 s: what is at work gets the first part,
+# and the sending of its results what is then left.
 SHUTDOWN_SECONDS = 8.0
+WORK_SECONDS = 6.0
 # Requests and messages leave next to no cycles behind, so looking for them after each 700 new
 # objects (Python's default) is wasted: a fourteenth of the CPU time of a busy worker.
 GC_THRESHOLDS = (20_000, 20, 50)
@@ -123,6 +125,7 @@ async def _serve(service: Service, settings: ServiceSettings, role: str) -> int:
         workers: list[Worker] = []
         if role in ("worker", "all"):
             workers.extend(parts.workers)
+            workers.append(_republish(service, resources))
         if role in ("web", "all"):
             workers.extend(parts.web_workers)
         app = build_app(service.title, resources, parts.routers if role != "worker" else ())
@@ -151,6 +154,16 @@ async def _serve(service: Service, settings: ServiceSettings, role: str) -> int:
     return code
 
 
+def _republish(service: Service, resources: Resources) -> Worker:
+    return RepublishSweeper(
+        resources.engine,
+        service.tables,
+        resources.events,
+        service=service.name,
+        bus=resources.topology.bus,
+    )
+
+
 async def _run_until(
     stopping: asyncio.Event, server: uvicorn.Server, workers: Sequence[Worker], relay: Worker
 ) -> int:
@@ -170,15 +183,17 @@ async def _run_until(
     server.should_exit = True
     for worker in workers:
         worker.stop()
-    await _settle([serving, *working])
+    began = asyncio.get_running_loop().time()
+    await _settle([serving, *working], WORK_SECONDS)
     relay.stop()
-    await _settle([relaying])
+    used = asyncio.get_running_loop().time() - began
+    await _settle([relaying], SHUTDOWN_SECONDS - used)
     asked.cancel()
     return 1 if failed else 0
 
 
-async def _settle(tasks: Sequence[asyncio.Task[None]]) -> None:
-    _, late = await asyncio.wait(tasks, timeout=SHUTDOWN_SECONDS)
+async def _settle(tasks: Sequence[asyncio.Task[None]], seconds: float) -> None:
+    _, late = await asyncio.wait(tasks, timeout=seconds)
     for task in late:
         log.warning("%s did not finish in time; its messages will come again", task.get_name())
         task.cancel()

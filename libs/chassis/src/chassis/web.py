@@ -67,7 +67,7 @@ def _operations(resources: Resources) -> APIRouter:
                     await connection.execute(text("SELECT 1"))
         except (SQLAlchemyError, OSError, TimeoutError) as error:
             raise Problem(
-                503, "not_ready", f"The database does not answer: {type(error).__name__}."
+                503, "not_ready", f"The database does not answer: {_driver_error(error)}."
             ) from None
         return Health(status="ready")
 
@@ -88,6 +88,12 @@ def _operations(resources: Resources) -> APIRouter:
         )
 
     return router
+
+
+def _driver_error(error: BaseException) -> str:
+    """The driver's name for it, as InvalidPasswordError is; SQLAlchemy's says only DBAPIError."""
+    adapted = getattr(error, "orig", None)
+    return type(getattr(adapted, "__cause__", None) or adapted or error).__name__
 
 
 async def _dead_lettered(resources: Resources) -> int:

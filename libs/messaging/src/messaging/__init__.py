@@ -9,6 +9,7 @@ from messaging.envelope import Envelope, derived_id
 from messaging.errors import ContractViolation, DeadLetter, MessageTooLarge, RetryLater
 from messaging.outbox import Outbox, Transaction, interruptible_sleep
 from messaging.relay import Relay
+from messaging.republish import RepublishSweeper
 from messaging.tables import MessagingTables, messaging_tables
 from messaging.transactions import (
     Attempt,
@@ -31,6 +32,7 @@ __all__ = [
     "MessagingTables",
     "Outbox",
     "Relay",
+    "RepublishSweeper",
     "RetryLater",
     "Route",
     "Sender",

@@ -85,7 +85,7 @@ async def _run(seed: int, data_dir: Path, screen: Screen, started: list[Supervis
             f"(the same again: make demo ARGS=--seed={seed})"
         )
         progress = Progress(plan, screen.event)
-        player = Player(shop, data_dir, progress)
+        player = Player(shop, session.processes, progress)
         await _play(player, progress, screen)
         cancelled = _cancelled_order(progress.results)
         timeline = await shop.order(cancelled) if cancelled else None
@@ -107,7 +107,7 @@ async def _run(seed: int, data_dir: Path, screen: Screen, started: list[Supervis
         )
         return 0
     flush()
-    screen.fail(f"{failure} (logs: {data_dir / 'logs'})")
+    screen.fail(f"{failure} (logs: {session.logs})")
     return 1
 
 

@@ -10,14 +10,13 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from bookstore.demo.outcomes import Result, outcome_of
 from bookstore.demo.plan import Plan, PlannedOrder
 from bookstore.demo.shop import Answer, Shop, ShopError
+from bookstore.processes import Processes
 from stack import StackError
-from stack.control import call
 
 SETTLE_SECONDS = 60.0
 POLL_SECONDS = 0.12
@@ -62,11 +61,14 @@ class Progress:
 
 
 class Player:
-    """One run of a plan. `acknowledged` holds the ids of all orders answered with 2xx."""
+    """One run of a plan. `acknowledged` holds the ids of all orders answered with 2xx.
 
-    def __init__(self, shop: Shop, data_dir: Path, progress: Progress) -> None:
+    Without `processes` no worker is killed; the gateway's faults strike all the same.
+    """
+
+    def __init__(self, shop: Shop, processes: Processes | None, progress: Progress) -> None:
         self._shop = shop
-        self._data_dir = data_dir
+        self._processes = processes
         self._progress = progress
         self._plan = progress.plan
         self._seen = asyncio.Condition()
@@ -179,21 +181,16 @@ class Player:
         await self._all_of("wait")
         await self._all_of("stalled")
         charged = await self._struck(fault_id, self._expected("crash"))
-        before = (await call(self._data_dir, "status"))["processes"][VICTIM]
-        await call(self._data_dir, "kill", name=VICTIM, signal="SIGKILL")
+        if self._processes is None:
+            self._progress.tell(f"{VICTIM} is out of reach, so that it is not killed")
+            return
+        victim = await self._processes.kill(VICTIM)
         killed = time.monotonic()
         self._progress.tell(
-            f"{VICTIM} killed (SIGKILL, pid {before['pid']}) with {charged} charges done and "
-            "not yet noted"
+            f"{VICTIM} killed (SIGKILL, {victim}) with {charged} charges done and not yet noted"
         )
-        while True:
-            found = (await call(self._data_dir, "status"))["processes"][VICTIM]
-            if found["ready"] and found["pid"] not in (None, before["pid"]):
-                break
-            await asyncio.sleep(POLL_SECONDS)
-        self._progress.tell(
-            f"{VICTIM} restarted after {time.monotonic() - killed:.1f} s (pid {found['pid']})"
-        )
+        await self._processes.wait_ready(VICTIM)
+        self._progress.tell(f"{VICTIM} restarted after {time.monotonic() - killed:.1f} s")
         await self._all_of("crash")
         self._progress.tell(
             "what it had in its hands came back to it and is settled, "

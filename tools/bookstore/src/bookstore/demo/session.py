@@ -1,4 +1,5 @@
-"""The stack that the demo runs on: the one that runs in the data folder, or one of its own.
+"""The stack that the demo runs on: one that BOOKSTORE_STACK names, the one that runs in the data
+folder, or one of its own.
 
 Guarantee: a stack that the demo started is gone when the block ends, whatever ended it; one that
 ran before is left as it was.
@@ -12,8 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from bookstore.balance import Endpoints
+from bookstore.compose import ComposeStack
 from bookstore.demo.screen import Screen
 from bookstore.local_stack import local_stack
+from bookstore.processes import Processes, SupervisedProcesses
+from bookstore.target import Target, overridden, target
 from stack import NotRunningError, StackError, Supervisor, is_running, read_state
 
 JOIN_SECONDS = 90.0
@@ -25,10 +29,14 @@ IMPATIENCE = {"VISIBILITY_SECONDS": "3", "LEASE_SECONDS": "2"}
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Where the stack keeps its data and where it answers."""
+    """Where the stack answers, where its logs are, and how to kill one of its processes.
 
-    data_dir: Path
+    `processes` is None where they are out of reach.
+    """
+
     endpoints: Endpoints
+    logs: str
+    processes: Processes | None
 
 
 @contextlib.asynccontextmanager
@@ -36,11 +44,24 @@ async def open_stack(
     data_dir: Path, screen: Screen, started: list[Supervisor]
 ) -> AsyncIterator[Session]:
     """Join or start; raises StackError. A stack of its own is in `started` before it starts."""
+    match target():
+        case Target.COMPOSE:
+            compose = ComposeStack(Path.cwd())
+            endpoints = Endpoints.of(overridden(await compose.endpoints()))
+            screen.step("the stack of Docker Compose that runs here is used")
+            yield Session(endpoints, "`docker compose logs`", compose)
+            return
+        case Target.REMOTE:
+            endpoints = Endpoints.of(overridden({}))
+            screen.step(f"the stack at {endpoints.order} is used")
+            yield Session(endpoints, "where that stack keeps them", None)
+            return
+    logs, processes = str(data_dir / "logs"), SupervisedProcesses(data_dir)
     if is_running(data_dir):
         with screen.waiting("waiting for the stack that runs here"):
             state = await _ready_state(data_dir)
         screen.step(f"a stack runs here already (pid {state['pid']}), so that one is used")
-        yield Session(data_dir, Endpoints.of(state["endpoints"]))
+        yield Session(Endpoints.of(state["endpoints"]), logs, processes)
         return
     stack = local_stack(data_dir, service_environment=IMPATIENCE)
     for notice in stack.notices:
@@ -54,7 +75,7 @@ async def open_stack(
             f"stack ready in {starting.seconds:.1f} s: {len(stack.processes) - 1} processes, "
             f"logs in {data_dir / 'logs'}"
         )
-        yield Session(data_dir, Endpoints.of(stack.endpoints))
+        yield Session(Endpoints.of(stack.endpoints), logs, processes)
     finally:
         with screen.waiting("stopping the stack"):
             await supervisor.stop()
