@@ -12,7 +12,7 @@ BOOKSTORE := $(BIN)/bookstore
 export UV_SYSTEM_CERTS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status logs restart clean test lint format types check bench bench-peers \
+.PHONY: help setup demo up down status logs restart seed clean test lint format types check bench bench-peers \
 	compose-up compose-down compose-test \
 	contracts lock import name-given file-given
 
@@ -40,6 +40,9 @@ restart: name-given setup ## restart one process of the running stack: make rest
 
 logs: setup ## follow the logs of the running stack: make logs [NAME=order-worker]
 	@$(BOOKSTORE) logs $(NAME)
+
+seed: setup ## fill the running catalog with 606 classics in the public domain
+	@$(BOOKSTORE) catalog seed
 
 import: file-given setup ## import books into the running catalog: make import FILE=books.csv
 	@$(BOOKSTORE) catalog import "$(FILE)"

@@ -136,6 +136,15 @@ async def test_event_stream_tells_the_story_and_ends(platform: Any) -> None:
                 names.append(line.removeprefix("event:").strip())
             elif line.startswith("data:"):
                 documents.append(json.loads(line.removeprefix("data:")))
+    # Whoever comes again says what arrived, and gets the rest.
+    seen = {"Last-Event-ID": str(len(names) - 2)}
+    rest = await platform.http.get(url, headers=seen)
+    assert [line for line in rest.text.splitlines() if line.startswith("event:")] == [
+        "event: timeline", "event: outcome"
+    ]  # fmt: skip
+    assert (
+        await platform.http.get(url, headers={"Last-Event-ID": str(len(names))})
+    ).status_code == 204
     assert names[-1] == "outcome"
     assert set(names[:-1]) == {"timeline"}
     assert documents[-1]["status"] == "confirmed"

@@ -107,9 +107,10 @@ def install_problem_handlers(app: FastAPI) -> None:
     async def on_invalid(_: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         found = error.errors()
-        if any(e["type"] == "json_invalid" for e in found):
-            detail = "The body is no valid JSON."
-            return Problem(400, "invalid_json", detail, errors=_fields(found)).response()
+        for each in found:
+            if each["type"] == "json_invalid":
+                detail = f"The body is no valid JSON, at character {each['loc'][-1]}."
+                return Problem(400, "invalid_json", detail).response()
         detail = "The request breaks its contract; `errors` says where."
         return Problem(422, "invalid_request", detail, errors=_fields(found)).response()
 

@@ -29,6 +29,14 @@ IdempotencyKey = Annotated[
         description="Makes repeating the request safe for 24 hours.",
     ),
 ]
+LastEventId = Annotated[
+    str | None,
+    Header(
+        alias="Last-Event-ID",
+        pattern="^[0-9]{1,9}$",
+        description="The id of the last event that arrived: the stream goes on behind it.",
+    ),
+]
 Prefer = Annotated[
     str | None,
     Header(
@@ -156,14 +164,19 @@ def order_routes(orders: Orders, max_wait_seconds: float) -> APIRouter:
         response_class=Response,
         responses={
             200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}},
+            204: {"description": "The client has the outcome already."},
             **_OF_AN_ORDER,
         },
     )
-    async def stream_order_events(order_id: OrderId, request: Request) -> Response:
+    async def stream_order_events(
+        order_id: OrderId, request: Request, last_event_id: LastEventId = None
+    ) -> Response:
         """The order's timeline as it grows; ends with the order's outcome."""
         from sse_starlette import EventSourceResponse
 
-        stream = await orders.open_stream(order_id)
+        stream = await orders.open_stream(order_id, after=int(last_event_id or 0))
+        if stream is None:
+            return Response(status_code=204)
 
         async def events() -> AsyncIterator[dict[str, str]]:
             async for number, name, document in stream:

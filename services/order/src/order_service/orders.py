@@ -207,15 +207,24 @@ class Orders:
         next_cursor = _cursor(rows[limit - 1]) if more else None
         return OrderPage(orders=views, next_cursor=next_cursor)
 
-    async def open_stream(self, order_id: str) -> AsyncIterator[tuple[int, str, dict[str, Any]]]:
-        """The order's timeline entries, numbered, then its outcome; raises Problem."""
-        await self.view(order_id)
+    async def open_stream(
+        self, order_id: str, *, after: int
+    ) -> AsyncIterator[tuple[int, str, dict[str, Any]]] | None:
+        """The order's timeline entries, numbered, then its outcome; those numbered `after` or less
+        are left out. None when that leaves nothing; raises Problem.
+        """
+        view = await self.view(order_id)
+        written = len(view.timeline or [])
+        if view.status.is_settled and after > written:
+            return None
         if self._streams >= self._max_streams:
             raise Problem(503, "too_many_streams", "Too many event streams are open; poll instead.")
-        return self._stream(order_id)
+        return self._stream(order_id, min(after, written))
 
-    async def _stream(self, order_id: str) -> AsyncIterator[tuple[int, str, dict[str, Any]]]:
-        seen = 0
+    async def _stream(
+        self, order_id: str, after: int
+    ) -> AsyncIterator[tuple[int, str, dict[str, Any]]]:
+        seen = after
         loop = asyncio.get_running_loop()
         until = loop.time() + STREAM_MAX_SECONDS
         self._streams += 1
