@@ -22,6 +22,7 @@ from sqlalchemy import (
     insert,
     select,
     text,
+    update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -198,3 +199,57 @@ async def test_a_cancelled_transaction_leaves_no_trace_and_no_poisoned_connectio
         async with transaction(engine) as connection:
             await _add(connection, [note("after")])
     assert await tags(engine) == ["after"] * 8
+
+
+async def test_a_commit_that_a_constraint_refuses_is_no_lost_connection(
+    engine: AsyncEngine,
+) -> None:
+    async with engine.connect() as connection:
+        await connection.execute(
+            text("ALTER TABLE notes ADD CONSTRAINT tags UNIQUE (tag) DEFERRABLE INITIALLY DEFERRED")
+        )
+
+    async def fail() -> None:
+        async with transaction(engine) as connection:
+            await _add(connection, [note("twice"), note("twice")])
+
+    with pytest.raises(IntegrityError) as caught:
+        await fail()
+    assert not caught.value.connection_invalidated
+    assert await tags(engine) == []
+
+
+async def test_a_value_that_the_statement_brings_may_be_null(engine: AsyncEngine) -> None:
+    async with transaction(engine) as connection:
+        await _add(connection, [note("gone")])
+        await Prepared(update(NOTES).values(tag=None))(connection)
+    assert await tags(engine) == [None]
+
+
+async def test_whatever_a_terminated_backend_says_it_is_a_lost_connection(
+    engine: AsyncEngine,
+) -> None:
+    """asyncpg has several words for it, depending on how far the bad news has come."""
+
+    async def work(victims: set[int]) -> list[DBAPIError]:
+        lost = []
+        for _ in range(20):
+            try:
+                async with transaction(engine) as connection:
+                    victims.add(await pid(connection))
+                    await _add(connection, [note()])
+                    await _add(connection, [note()])
+            except DBAPIError as error:
+                lost.append(error)
+        return lost
+
+    victims: set[int] = set()
+    working = asyncio.gather(*(work(victims) for _ in range(6)))
+    async with engine.connect() as other:
+        while not working.done():
+            if victims:
+                await other.execute(select(func.pg_terminate_backend(victims.pop())))
+            await asyncio.sleep(0)
+    lost = [error for each in await working for error in each]
+    assert lost
+    assert all(error.connection_invalidated for error in lost)

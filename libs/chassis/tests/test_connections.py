@@ -135,3 +135,33 @@ async def test_nobody_listening_is_an_error() -> None:
         pass
     with pytest.raises(OSError, match=r"."):
         await ask(connections)
+
+
+async def test_an_interim_response_is_not_the_answer() -> None:
+    hints = b"HTTP/1.1 103 Early Hints\r\nlink: </style.css>\r\n\r\n"
+    async with connected(hints + OK) as (server, connections):
+        assert [await ask(connections), await ask(connections)] == [b"ok", b"ok"]
+        assert server.connections == 1
+
+
+async def test_a_switch_to_another_protocol_is_an_error() -> None:
+    switching = b"HTTP/1.1 101 Switching Protocols\r\nupgrade: h2c\r\nconnection: upgrade\r\n\r\n"
+    async with connected(switching) as (server, connections):
+        with pytest.raises(OSError, match="no HTTP"):
+            await ask(connections)
+        assert await ask(connections) == b"ok"
+        assert server.connections == 2
+
+
+async def test_half_of_another_answer_behind_an_answer_answers_nobody() -> None:
+    async with connected(OK + b"HTTP/1.1 200 O") as (server, connections):
+        assert [await ask(connections), await ask(connections)] == [b"ok", b"ok"]
+        assert server.connections == 2
+
+
+@pytest.mark.parametrize("value", ["sk\r\nX-Evil: 1", "sk\n", "sk\r"])
+async def test_a_line_break_in_a_header_is_refused(value: str) -> None:
+    async with connected() as (server, connections):
+        with pytest.raises(ValueError, match="line break"):
+            await connections.request("GET", "/", {"authorization": value}, b"")
+        assert server.requests == []

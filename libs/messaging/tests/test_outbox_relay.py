@@ -398,3 +398,23 @@ async def test_what_went_out_before_the_bus_failed_is_marked(toy: Any, message: 
         await relay_on(toy, bus := Failing()).sweep()
     assert len(bus.published) == 20
     assert await published(toy) == set(bus.published)
+
+
+async def test_a_row_that_another_relay_holds_keeps_no_other_from_being_marked(
+    toy: Any, message: Make, until: Any
+) -> None:
+    bus = FakeBus()
+    relay = relay_on(toy, bus, grace_seconds=60)
+    held, *others = [message() for _ in range(4)]
+    await write(toy, held, *others)
+    unsent_table = toy.tables.unsent
+    async with toy.engine.begin() as other_relay:
+        lock = select(unsent_table).where(unsent_table.c.message_id == held.id).with_for_update()
+        await other_relay.execute(lock)
+        relay.wake([(each.encode().decode(), each) for each in (held, *others)])
+        running = asyncio.create_task(relay.run())
+        await until(lambda: len(bus.published) == 4)
+        relay.stop()
+        async with asyncio.timeout(10):
+            await running
+        assert set(await unsent(toy)) == {held.id}

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from messaging import messaging_tables
 from messaging.republish import WINDOW, RepublishSweeper
+from messaging.topology import APPLIED_TAG
 
 METADATA = MetaData()
 TABLES = messaging_tables(METADATA)
@@ -25,8 +26,11 @@ class Bus:
     events: Any
     name: str
 
-    async def make(self) -> None:
-        await self.events.create_event_bus(Name=self.name)
+    async def make(self, *, applied: bool = True) -> None:
+        made = await self.events.create_event_bus(Name=self.name)
+        if applied:
+            tags = [{"Key": APPLIED_TAG, "Value": "true"}]
+            await self.events.tag_resource(ResourceARN=made["EventBusArn"], Tags=tags)
 
     async def lose(self) -> None:
         await self.events.delete_event_bus(Name=self.name)
@@ -47,7 +51,9 @@ async def engine(new_database: Any) -> AsyncEngine:
 
 
 def sweeper(engine: AsyncEngine, bus: Bus, service: str = "order") -> RepublishSweeper:
-    return RepublishSweeper(engine, TABLES, bus.events, service=service, bus=bus.name)
+    return RepublishSweeper(
+        engine, TABLES, bus.events, service=service, bus=bus.name, settle_seconds=0
+    )
 
 
 async def written(engine: AsyncEngine, count: int, *, ago: timedelta = A_MINUTE) -> None:
@@ -143,3 +149,13 @@ async def test_a_bus_that_is_not_there_is_asked_again(engine: AsyncEngine, bus: 
     assert await unsent(engine) == 0
     await bus.make()
     assert await sweeper(engine, bus).sweep() == 1
+
+
+async def test_a_bus_without_its_rules_gets_nothing_yet(engine: AsyncEngine, bus: Bus) -> None:
+    await written(engine, 2)
+    await bus.lose()
+    await bus.make(applied=False)
+    assert await sweeper(engine, bus).sweep() == 0
+    await bus.lose()
+    await bus.make()
+    assert await sweeper(engine, bus).sweep() == 2

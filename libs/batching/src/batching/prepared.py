@@ -25,7 +25,12 @@ from sqlalchemy.types import TypeEngine
 Convert = Callable[[Any], Any] | None
 # PostgreSQL, Appendix A "Error Codes": class 23, integrity constraint violation.
 _INTEGRITY = "23"
-_DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+_DRIVER_ERRORS = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+)
 
 
 @asynccontextmanager
@@ -49,15 +54,19 @@ async def transaction(autocommit: AsyncEngine) -> AsyncIterator[AsyncConnection]
         except BaseException:
             try:
                 await sql_transaction.rollback()
-            except BaseException:
+            except Exception:
                 await connection.invalidate()
                 # What went wrong first is what the caller should hear of.
+            except BaseException:
+                await connection.invalidate()
+                raise
             raise
         try:
             await sql_transaction.commit()
         except BaseException as error:
+            is_lost = _is_lost(driver, error)
             await connection.invalidate()
-            raise _as_sqlalchemy_error("COMMIT", error, is_lost=True) from error
+            raise _as_sqlalchemy_error("COMMIT", error, is_lost=is_lost) from error
 
 
 class Prepared:
@@ -93,7 +102,7 @@ class Prepared:
             ]
             records = await driver.fetch(self._text, *arguments)
         except _DRIVER_ERRORS as error:
-            is_lost = driver.is_closed()
+            is_lost = _is_lost(driver, error)
             if is_lost:
                 await connection.invalidate()
             raise _as_sqlalchemy_error(self._text, error, is_lost=is_lost) from error
@@ -113,7 +122,11 @@ class Prepared:
         types = {name: bind.type for bind, name in compiled.bind_names.items()}
         attributes = (await driver.prepare(text)).get_attributes()
         selected = list(self._statement.exported_columns)[: len(attributes)]  # type: ignore[attr-defined]
-        self._fixed = {name: v for name, v in compiled.params.items() if v is not None}
+        self._fixed = {
+            name: compiled.params[name]
+            for bind, name in compiled.bind_names.items()
+            if not bind.required
+        }
         self._parameters = [
             (name, _to_driver(types[name], dialect)) for name in compiled.positiontup or ()
         ]
@@ -145,6 +158,11 @@ def _goes_straight(connection: AsyncConnection) -> bool:
     sync_connection: Any = connection.sync_connection
     is_listened_to = connection.sync_engine.dispatch.before_cursor_execute
     return not is_listened_to and sync_connection.connection.dbapi_connection.autocommit
+
+
+def _is_lost(driver: Any, error: BaseException) -> bool:
+    """Between the server's last word and the socket's end, asyncpg says InternalClientError."""
+    return driver.is_closed() or isinstance(error, asyncpg.InternalClientError)
 
 
 def _as_sqlalchemy_error(text: str, error: BaseException, *, is_lost: bool) -> BaseException:

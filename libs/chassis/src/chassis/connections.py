@@ -16,6 +16,11 @@ from urllib.parse import urlsplit
 
 import httptools
 
+# Whatever lies in between (NAT, load balancers) may have forgotten an older one without a word.
+MAX_IDLE_SECONDS = 15.0
+# Ten messages of 1 MiB are the largest answer that anybody here asks for.
+MAX_ANSWER_BYTES = 32 * 1024 * 1024
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -40,7 +45,7 @@ class HttpConnections:
         self._connect_seconds = connect_seconds
         self._answer_seconds = answer_seconds
         self._slots = asyncio.Semaphore(limit)
-        self._idle: list[_Connection] = []
+        self._idle: list[tuple[_Connection, float]] = []
 
     async def request(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes
@@ -48,6 +53,8 @@ class HttpConnections:
         """Ask for a target such as `/v1/refunds?limit=10`; `headers` name the host."""
         lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
         head = f"{method} {target} HTTP/1.1\r\n{''.join(lines)}content-length: {len(body)}\r\n\r\n"
+        if head.count("\n") != len(lines) + 3 or head.count("\r") != len(lines) + 3:
+            raise ValueError("a header or the target holds a line break")
         async with self._slots:
             connection = self._take_idle() or await self._open()
             try:
@@ -57,7 +64,7 @@ class HttpConnections:
                 connection.close()
                 raise
             if connection.is_reusable:
-                self._idle.append(connection)
+                self._idle.append((connection, asyncio.get_running_loop().time()))
             else:
                 connection.close()
             return answer
@@ -65,12 +72,13 @@ class HttpConnections:
     def close(self) -> None:
         """Close what is idle; what is in use closes with its request."""
         while self._idle:
-            self._idle.pop().close()
+            self._idle.pop()[0].close()
 
     def _take_idle(self) -> "_Connection | None":
         while self._idle:
-            connection = self._idle.pop()
-            if connection.is_reusable:
+            connection, since = self._idle.pop()
+            idle_seconds = asyncio.get_running_loop().time() - since
+            if connection.is_reusable and idle_seconds < MAX_IDLE_SECONDS:
                 return connection
             connection.close()
         return None
@@ -92,12 +100,13 @@ class _Connection(asyncio.Protocol):
         self._answer: asyncio.Future[Answer] | None = None
         self._headers: dict[str, str] = {}
         self._body: list[bytes] = []
+        self._size = 0
         self.is_reusable = False
 
     def ask(self, request: bytes) -> "asyncio.Future[Answer]":
         """Send a request; the future ends with its answer."""
         self.is_reusable = False
-        self._headers, self._body = {}, []
+        self._headers, self._body, self._size = {}, [], 0
         self._parser = httptools.HttpResponseParser(self)
         self._answer = asyncio.get_running_loop().create_future()
         self._transport.write(request)
@@ -112,22 +121,38 @@ class _Connection(asyncio.Protocol):
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
+        if self._answer is None:
+            self.close()  # Nobody asked for this: no telling whose answer it is.
+            return
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError as error:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._fail(ConnectionError(f"no HTTP: {error}"))
+            self.close()
 
     def connection_lost(self, error: Exception | None) -> None:
         self.is_reusable = False
         self._fail(ConnectionResetError(str(error or "the server closed the connection")))
 
+    def on_message_begin(self) -> None:
+        if self._answer is None:
+            self.close()  # The beginning of an answer that nobody asked for.
+
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_body(self, part: bytes) -> None:
-        self._body.append(part)
+        self._size += len(part)
+        if self._size > MAX_ANSWER_BYTES:
+            self._fail(ConnectionError(f"the answer is larger than {MAX_ANSWER_BYTES} bytes"))
+            self.close()
+        else:
+            self._body.append(part)
 
     def on_message_complete(self) -> None:
+        if self._parser.get_status_code() < 200:
+            self._headers = {}  # RFC 9110, 15.2: an interim response; the answer comes after it.
+            return
         answer, self._answer = self._answer, None
         if answer is not None and not answer.done():
             self.is_reusable = bool(self._parser.should_keep_alive())

@@ -222,7 +222,6 @@ class Consumer:
             message = _decode(record.body)
             name = message.type
             age_seconds = max(time.time() - message.time.timestamp(), 0)
-            metrics.labelled(metrics.AGE_SECONDS, name).observe(age_seconds)
             fresh = await self._traced(message)
         except DeadLetter as reason:
             await self._dead_letter(record, reason)
@@ -237,6 +236,8 @@ class Consumer:
         else:
             await self._deletes(record)
             outcome = "handled" if fresh else "duplicate"
+            # Here, where the contracts know the name: a type out of nowhere makes no series.
+            metrics.labelled(metrics.AGE_SECONDS, name).observe(age_seconds)
             handling_seconds = time.monotonic() - record.received_at
             metrics.labelled(metrics.HANDLING_SECONDS, name).observe(handling_seconds)
         finally:

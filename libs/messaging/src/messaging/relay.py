@@ -92,8 +92,16 @@ class Relay:
         self._awake = asyncio.Event()
         self._stopping = asyncio.Event()
         ids = bindparam("ids", type_=ARRAY(UUID(as_uuid=False)))
+        # Rows that a sweep holds are left to it: it would keep this process's marks for as long as
+        # its request to the bus takes.
         self._mark = Prepared(
-            delete(self._unsent).where(self._unsent.c.message_id == func.any(ids))
+            delete(self._unsent).where(
+                self._unsent.c.message_id.in_(
+                    select(self._unsent.c.message_id)
+                    .where(self._unsent.c.message_id == func.any(ids))
+                    .with_for_update(skip_locked=True)
+                )
+            )
         )
 
     def wake(self, committed: Sequence[tuple[str, Envelope]]) -> None:

@@ -25,6 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from messaging.outbox import interruptible_sleep
 from messaging.tables import MessagingTables
+from messaging.topology import APPLIED_TAG
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ class RepublishSweeper:
         service: str,
         bus: str,
         interval_seconds: float = 10.0,
+        settle_seconds: float = 2.0,
     ) -> None:
         self._engine = engine
         self._tables = tables
@@ -51,6 +53,7 @@ class RepublishSweeper:
         self._bus = bus
         self._tag = f"outbox-of-{service}"
         self._interval_seconds = interval_seconds
+        self._settle_seconds = settle_seconds
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
@@ -75,8 +78,12 @@ class RepublishSweeper:
         bus = await self._events.describe_event_bus(Name=self._bus)
         arn = bus["Arn"]
         answer = await self._events.list_tags_for_resource(ResourceARN=arn)
-        if any(tag["Key"] == self._tag for tag in answer["Tags"]):
+        tags = {tag["Key"] for tag in answer["Tags"]}
+        # A bus without its rules would take everything, and pass on nothing.
+        if self._tag in tags or APPLIED_TAG not in tags:
             return 0
+        # Marks of what the old bus took are still being written: they must not hit the new rows.
+        await interruptible_sleep(self._settle_seconds, self._stopping)
         count = await self._unsend(bus.get("CreationTime") or datetime.now(UTC))
         # Last, so that a crash before it repeats the whole; two at once do the same work twice.
         now = datetime.now(UTC).isoformat(timespec="seconds")

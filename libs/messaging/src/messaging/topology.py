@@ -31,6 +31,8 @@ from contracts.topology import (
 )
 
 TARGET_ID = "queue"
+# On the bus once everything stands: until then nobody publishes to it what an older one lost.
+APPLIED_TAG = "topology-applied"
 TABLE_READY_SECONDS = 60.0
 # Codes by which AWS says that somebody else changes the same thing right now.
 _CONCURRENT = {
@@ -134,6 +136,11 @@ async def _apply(topology: Topology, clients: _Clients) -> Applied:
         _ensure_archive(clients.events, bus_arn, topology.archive),
         _remove_stale_rules(clients.events, topology),
         *(_route(clients, topology.bus, bus_arn, each, queues) for each in services.values()),
+    )
+    await _patiently(
+        clients.events.tag_resource,
+        ResourceARN=bus_arn,
+        Tags=[{"Key": APPLIED_TAG, "Value": "true"}],
     )
     return Applied(
         bus_arn=bus_arn,

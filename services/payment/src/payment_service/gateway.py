@@ -154,7 +154,7 @@ class Gateway:
 
         async def send(key: str) -> Intent:
             try:
-                return intent_from(
+                intent = intent_from(
                     await self._call(
                         "post",
                         "/v1/payment_intents",
@@ -169,6 +169,9 @@ class Gateway:
                         metadata=metadata_of(payment),
                     )
                 )
+                if intent.payment_id != payment.payment_id:
+                    raise Unanswered("an answer about another payment")
+                return intent
             except stripe.IdempotencyError as error:
                 raise KeyMisused(str(error.user_message)) from None
             except (stripe.CardError, stripe.InvalidRequestError) as error:
@@ -247,7 +250,10 @@ class Gateway:
         async def send(key: str) -> Intent:
             path = f"/v1/payment_intents/{intent_id}/{verb}"
             try:
-                return intent_from(await self._call("post", path, idempotency_key=key))
+                intent = intent_from(await self._call("post", path, idempotency_key=key))
+                if intent.intent_id != intent_id:
+                    raise Unanswered("an answer about another intent")
+                return intent
             except stripe.InvalidRequestError as error:
                 enclosed = error_of(error).get("payment_intent")
                 return intent_from(enclosed) if enclosed else await self.intent(intent_id)

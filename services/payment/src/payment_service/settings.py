@@ -3,15 +3,25 @@
 Guarantee: the gateway's secrets are SecretStr, so no log line or traceback shows them.
 """
 
-from pydantic import Field, SecretStr
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, SecretStr
 
 from chassis import ServiceSettings
+
+
+def _is_header_value(value: SecretStr) -> SecretStr:
+    """The text never shows the value."""
+    text = value.get_secret_value()
+    if not text or not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("it has to be printable ASCII without spaces or line breaks")
+    return value
 
 
 class PaymentSettings(ServiceSettings):
     """Read from the environment once, in `main`."""
 
-    stripe_api_key: SecretStr
+    stripe_api_key: Annotated[SecretStr, AfterValidator(_is_header_value)]
     stripe_api_base: str | None = Field(
         default=None, description="where a simulator listens; absent for Stripe itself"
     )
