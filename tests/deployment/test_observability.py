@@ -10,7 +10,7 @@ from prometheus_client import REGISTRY
 
 from contracts import load_topology
 
-FOLDER = Path(__file__).parents[2] / "observability"
+FOLDER = Path(__file__).parents[2] / "docker" / "observability"
 SERVICES = sorted(load_topology().services)
 # In PromQL: what is a name and neither a label, nor a function, nor a keyword.
 NAME = re.compile(r"\b[a-z]+(?:_[a-z0-9]+)+\b(?!\s*\()")

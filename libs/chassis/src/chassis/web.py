@@ -11,7 +11,6 @@ from functools import partial
 
 from botocore.exceptions import BotoCoreError, ClientError
 from fastapi import APIRouter, FastAPI, Response
-from fastapi_swagger import patch_fastapi
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
@@ -39,6 +38,8 @@ def build_app(title: str, resources: Resources, routers: Sequence[APIRouter]) ->
     )
     install_problem_handlers(app)
     if routers:
+        from fastapi_swagger import patch_fastapi  # Only who has an API shows it.
+
         app.openapi = partial(load_openapi, resources.service)  # type: ignore[method-assign]
         # With the files of the package, where FastAPI's own page loads them from a CDN.
         patch_fastapi(app, redirect_from_root_to_docs=False)

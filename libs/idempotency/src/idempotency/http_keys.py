@@ -25,7 +25,7 @@ from idempotency.records import MAX_BATCH_ITEMS, RecordsUnavailable, epoch_milli
 ANSWER_LINGER_SECONDS = 0.05
 # Where keys come in numbers, a call waits this long for more: it carries 25.
 BUSY_KEYS = 4
-BUSY_LINGER_SECONDS = 0.006
+BUSY_LINGER_SECONDS = 0.01
 
 log = logging.getLogger(__name__)
 

@@ -39,7 +39,7 @@ tracer = trace.get_tracer(__name__)
 # SQS hands out, deletes and changes at most ten messages a call (SQS quotas).
 MAX_RECEIVE = 10
 # Deleting is in no hurry beside the visibility of seconds, and full calls are fewer calls.
-DELETE_LINGER_SECONDS = 0.05
+DELETE_LINGER_SECONDS = 0.1
 # The first retry comes after about a second, the last ones after a minute.
 BACKOFF_LIMIT_SECONDS = 60.0
 # Under load an answer is never far; an idle long poll is cut off.

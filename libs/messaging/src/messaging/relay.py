@@ -34,7 +34,7 @@ MAX_ENTRIES = 10
 MAX_FRESH_ROWS = 5_000
 # A quiet relay publishes at once; one that has published just now waits for company.
 BUSY_SECONDS = 0.05
-BUSY_LINGER_SECONDS = 0.01
+BUSY_LINGER_SECONDS = 0.015
 # Well below the grace after which the sweep takes a row for left behind.
 MARK_LINGER_SECONDS = 0.25
 MAX_MARKS = 100
