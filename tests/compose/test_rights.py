@@ -24,6 +24,17 @@ async def test_containers_have_no_more_rights_than_they_need(
             assert container["Config"]["User"] not in ("", "0", "root"), name
 
 
+async def test_every_volume_has_a_name_by_which_it_is_removed(
+    platform: Platform, compose: ComposeStack
+) -> None:
+    """`docker compose down -v` does not find one without, once its container was made anew."""
+    for container in await compose.containers():
+        labels = container["Config"]["Labels"]
+        for mount in container["Mounts"]:
+            if mount["Type"] == "volume":
+                assert mount["Name"].startswith(labels["com.docker.compose.project"]), mount
+
+
 async def test_running_service_cannot_change_its_schema(
     platform: Platform, compose: ComposeStack
 ) -> None:
