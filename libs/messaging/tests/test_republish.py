@@ -11,8 +11,7 @@ from sqlalchemy import MetaData, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from messaging import messaging_tables
-from messaging.republish import WINDOW, RepublishSweeper
-from messaging.topology import APPLIED_TAG
+from messaging.republish import APPLIED_TAG, WINDOW, RepublishSweeper
 
 METADATA = MetaData()
 TABLES = messaging_tables(METADATA)

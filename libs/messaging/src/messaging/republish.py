@@ -25,12 +25,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from messaging.outbox import interruptible_sleep
 from messaging.tables import MessagingTables
-from messaging.topology import APPLIED_TAG
 
 log = logging.getLogger(__name__)
 
 # Older messages than this have been handled, or their saga's deadlines have dealt with their loss.
 WINDOW = timedelta(hours=1)
+# On a bus once all of its rules stand (`messaging.topology`).
+APPLIED_TAG = "topology-applied"
 
 
 class RepublishSweeper:

@@ -29,10 +29,9 @@ from contracts.topology import (
     Topology,
     load_topology,
 )
+from messaging.republish import APPLIED_TAG
 
 TARGET_ID = "queue"
-# On the bus once everything stands: until then nobody publishes to it what an older one lost.
-APPLIED_TAG = "topology-applied"
 TABLE_READY_SECONDS = 60.0
 # Codes by which AWS says that somebody else changes the same thing right now.
 _CONCURRENT = {
