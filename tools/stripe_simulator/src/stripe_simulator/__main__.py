@@ -30,6 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"stripe_simulator: {error}", file=sys.stderr)
         return 2
     logging.basicConfig(level=logging.WARNING, format="stripe_simulator: %(message)s")
+    logging.getLogger("uvicorn.error").addFilter(_not_a_cut)
     with listener:
         print(f"stripe_simulator: http://{settings.host}:{listener.getsockname()[1]}", flush=True)
         server(settings).run(sockets=[listener])
@@ -61,6 +62,11 @@ def server(settings: Settings) -> Server:
             timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         )
     )
+
+
+def _not_a_cut(record: logging.LogRecord) -> bool:
+    """A connection that was cut as told is no error, though the server heard no answer."""
+    return "without starting response" not in record.getMessage()
 
 
 def _listen(settings: Settings) -> socket.socket:
