@@ -4,6 +4,7 @@ Guarantee: a platform that a test run has started is gone at its end, with its d
 elsewhere is left running.
 """
 
+import asyncio
 import os
 import shutil
 import tempfile
@@ -106,8 +107,11 @@ class Platform:
         )
 
     async def get_order(self, order_id: str) -> dict[str, Any]:
-        """The order as the API shows it."""
-        answer = await self.http.get(f"{self.endpoints['order']}/orders/{order_id}")
+        """The order as the API shows it, once it can: 503 says that a dependency is away."""
+        url = f"{self.endpoints['order']}/orders/{order_id}"
+        async with asyncio.timeout(30):
+            while (answer := await self.http.get(url)).status_code == 503:
+                await asyncio.sleep(0.05)
         answer.raise_for_status()
         document: dict[str, Any] = answer.json()
         return document

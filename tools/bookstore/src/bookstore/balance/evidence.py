@@ -17,6 +17,7 @@ from contracts import Topology, load_topology
 
 REQUEST_TIMEOUT_SECONDS = 15.0
 POLL_SECONDS = 0.1
+UNAVAILABLE_SECONDS = 10.0
 PAGE_ORDERS = 200  # The API's limit.
 
 
@@ -129,8 +130,13 @@ def _record(view: Mapping[str, Any]) -> OrderRecord:
 
 
 async def _get(client: httpx.AsyncClient, name: str, url: str, **query: str) -> Any:
+    """What is there; a 503 says that a dependency is just coming back, and is asked again."""
+    deadline = time.monotonic() + UNAVAILABLE_SECONDS
     try:
         response = await client.get(url, params=query)
+        while response.status_code == 503 and time.monotonic() < deadline:
+            await asyncio.sleep(POLL_SECONDS)
+            response = await client.get(url, params=query)
         response.raise_for_status()
         return response.json()
     except httpx.HTTPStatusError as error:
