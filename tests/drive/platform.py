@@ -79,10 +79,9 @@ class Platform:
             "price": {"amount_minor": price_minor, "currency": "EUR"},
             "initial_stock": stock,
         }
-        answer = await self.http.post(
-            f"{self.endpoints['catalog']}/books/batch", json={"books": [book]}
+        answer = await self._once_available(
+            "POST", f"{self.endpoints['catalog']}/books/batch", json={"books": [book]}
         )
-        answer.raise_for_status()
         return {**book, "book_id": answer.json()["results"][0]["book_id"]}
 
     async def order(
@@ -107,14 +106,19 @@ class Platform:
         )
 
     async def get_order(self, order_id: str) -> dict[str, Any]:
-        """The order as the API shows it, once it can: 503 says that a dependency is away."""
+        """The order as the API shows it."""
         url = f"{self.endpoints['order']}/orders/{order_id}"
-        async with asyncio.timeout(30):
-            while (answer := await self.http.get(url)).status_code == 503:
-                await asyncio.sleep(0.05)
-        answer.raise_for_status()
+        answer = await self._once_available("GET", url)
         document: dict[str, Any] = answer.json()
         return document
+
+    async def _once_available(self, method: str, url: str, **request: Any) -> httpx.Response:
+        """The answer, once it is no 503, which says that a dependency is just coming back."""
+        async with asyncio.timeout(30):
+            while (answer := await self.http.request(method, url, **request)).status_code == 503:
+                await asyncio.sleep(0.05)
+        answer.raise_for_status()
+        return answer
 
 
 @asynccontextmanager
