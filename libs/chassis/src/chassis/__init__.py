@@ -16,12 +16,13 @@ from chassis.queue_worker import QueueWorker
 from chassis.resources import Resources
 from chassis.server import Parts, Service, Worker, main
 from chassis.settings import ServiceSettings
-from chassis.views import Count, Counts, View
+from chassis.views import UUID_PATTERN, Count, Counts, View
 
 __all__ = [
     "BODY_PROBLEMS",
     "INVALID",
     "UNAVAILABLE",
+    "UUID_PATTERN",
     "Count",
     "Counts",
     "HttpConnections",

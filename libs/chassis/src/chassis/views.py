@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+# Narrower than JSON Schema's format: lower case, as ids are written and compared everywhere here.
+UUID_PATTERN = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 Count = Annotated[int, Field(ge=0)]
 Counts = dict[str, Count]
 

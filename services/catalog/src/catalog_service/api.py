@@ -15,7 +15,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from catalog_service.books import Books, LostRace
 from catalog_service.cache import BookCache
 from catalog_service.documents import (
-    UUID_PATTERN,
     BatchRequest,
     BatchResult,
     BookInput,
@@ -28,7 +27,7 @@ from catalog_service.documents import (
 )
 from catalog_service.listing import Entry, Listing, Outcome, Plan
 from catalog_service.store import stock_census
-from chassis import BODY_PROBLEMS, INVALID, UNAVAILABLE, Problem, problem_responses
+from chassis import BODY_PROBLEMS, INVALID, UNAVAILABLE, UUID_PATTERN, Problem, problem_responses
 from contracts import or_none
 
 BookId = Annotated[str, Path(pattern=UUID_PATTERN, description="The book.")]

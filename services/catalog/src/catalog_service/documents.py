@@ -20,10 +20,10 @@ from pydantic import (
 
 from catalog_service.domain import derived_book_id, isbn13_is_valid
 from catalog_service.listing import Book, Entry, Listed, Listing
+from chassis import UUID_PATTERN
 from contracts import or_none
 from contracts.models.common import Money
 
-UUID_PATTERN = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 MAX_BATCH_BOOKS = 500
 MAX_INITIAL_STOCK = 1_000_000
 

@@ -11,12 +11,12 @@ import orjson
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from chassis import BODY_PROBLEMS, INVALID, UNAVAILABLE, Problem, problem_responses
+from chassis import BODY_PROBLEMS, INVALID, UNAVAILABLE, UUID_PATTERN, Problem, problem_responses
 from contracts.models.common import OrderLine
 from idempotency import StoredResponse
 from order_service.domain import OrderStatus, Refused
 from order_service.orders import Orders
-from order_service.views import UUID_PATTERN, CustomerId, OrderPage, OrderView, SagaCensus
+from order_service.views import CustomerId, OrderPage, OrderView, SagaCensus
 
 OrderId = Annotated[str, Path(pattern=UUID_PATTERN, description="The order.")]
 IdempotencyKey = Annotated[

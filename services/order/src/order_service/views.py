@@ -9,12 +9,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from chassis import Count, View
+from chassis import UUID_PATTERN, Count, View
 from contracts.models.common import Money, OrderLine
 from order_service.domain import OrderStatus
 from sagas import Instance
 
-UUID_PATTERN = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 Id = Annotated[str, Field(pattern=UUID_PATTERN)]
 CustomerId = Annotated[str, Field(min_length=1, max_length=64, pattern="^[A-Za-z0-9_-]+$")]
 

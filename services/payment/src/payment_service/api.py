@@ -15,6 +15,7 @@ from chassis import (
     BODY_PROBLEMS,
     INVALID,
     UNAVAILABLE,
+    UUID_PATTERN,
     Counts,
     Problem,
     View,
@@ -29,7 +30,6 @@ from payment_service.store import Payments
 
 # Stripe's own default: older signatures may be replays (Stripe docs, "Verify webhook signatures").
 TOLERANCE_SECONDS = 300
-UUID_PATTERN = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 Id = Annotated[str, Field(pattern=UUID_PATTERN)]
 PaymentId = Annotated[str, Path(pattern=UUID_PATTERN, description="The payment.")]
 
