@@ -34,7 +34,7 @@ async def composed(name: str) -> FastAPI:
         name, service.settings(), service.tables, tracing, service.aws
     ) as resources:
         parts = await service.compose(resources)
-        app = build_app(service.title, resources, parts.routers)
+        app = build_app(service.title, resources, parts.routers())
         for close in parts.closers:
             await close()
     return app

@@ -42,7 +42,7 @@ async def compose(resources):
         return {"done": True}
     async def close():
         print("closed", flush=True)
-    return Parts(routers=[router], workers=[Worker()], closers=[close])
+    return Parts(routers=lambda: [router], workers=[Worker()], closers=[close])
 
 metadata = MetaData()
 tables = messaging_tables(metadata)

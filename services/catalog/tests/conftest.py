@@ -70,7 +70,7 @@ async def resources(opened: Resources, servers: EmbeddedServers) -> Resources:
 @pytest.fixture
 async def client(resources: Resources) -> AsyncIterator[httpx.AsyncClient]:
     parts = await SERVICE.compose(resources)
-    app = build_app(SERVICE.title, resources, parts.routers)
+    app = build_app(SERVICE.title, resources, parts.routers())
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://catalog") as open_client:
         yield open_client

@@ -356,7 +356,7 @@ def open_shop(world: World) -> OpenShop:
             for url in (world.applied.queue_urls["payment"], world.applied.queue_urls["order"]):
                 await resources.sqs.purge_queue(QueueUrl=url)
             parts = await compose(resources)
-            app = build_app(SERVICE.title, resources, parts.routers)
+            app = build_app(SERVICE.title, resources, parts.routers())
             server = _Server(uvicorn.Config(app, log_config=None, lifespan="off"))
             shop = Shop(world, resources, http, parts, resources.events)
             tasks = [

@@ -4,7 +4,7 @@ Guarantee: opened once, bounded, and closed in reverse order however the process
 """
 
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +18,7 @@ from tenacity import before_sleep_log, retry, retry_if_exception_type, stop_afte
 from tenacity import wait_exponential_jitter as exponential_jitter
 
 from chassis.aws import open_clients
+from chassis.connections import HttpConnections
 from chassis.settings import ServiceSettings
 from contracts import Topology, load_topology
 from messaging import MessagingTables, Outbox, Relay
@@ -42,6 +43,8 @@ class Resources:
     outbox: Outbox
     relay: Relay
     tracing: Tracing
+    # How the service reaches third parties by HTTP.
+    connect: Callable[..., HttpConnections] = HttpConnections
 
     def table(self, purpose: str) -> str:
         """The name of the DynamoDB table for a purpose: 'ledger' or 'http-idempotency'."""

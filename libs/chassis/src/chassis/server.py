@@ -17,7 +17,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import uvicorn
 import uvloop
@@ -52,9 +52,14 @@ class Worker(Protocol):
 
 @dataclass(slots=True)
 class Parts:
-    """What a composition root made of the resources."""
+    """What a composition root made of the resources.
 
-    routers: Sequence[APIRouter] = ()
+    `application` is what the routers put on HTTP, for who calls it in the same process; `routers`
+    are made for the web role alone.
+    """
+
+    application: Any = None
+    routers: Callable[[], Sequence[APIRouter]] = list
     workers: Sequence[Worker] = ()
     web_workers: Sequence[Worker] = field(default_factory=list)
     closers: Sequence[Callable[[], Awaitable[None]]] = ()
@@ -128,7 +133,7 @@ async def _serve(service: Service, settings: ServiceSettings, role: str) -> int:
             workers.append(_republish(service, resources))
         if role in ("web", "all"):
             workers.extend(parts.web_workers)
-        app = build_app(service.title, resources, parts.routers if role != "worker" else ())
+        app = build_app(service.title, resources, parts.routers() if role != "worker" else ())
         server = _Uvicorn(
             uvicorn.Config(
                 app,

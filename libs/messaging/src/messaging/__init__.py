@@ -5,7 +5,7 @@ Guarantee: every committed message is delivered at least once and takes effect o
 
 from messaging.consumer import Consumer, is_outage
 from messaging.dispatch import dispatcher
-from messaging.envelope import Envelope, derived_id
+from messaging.envelope import Envelope, derived_id, utc_now
 from messaging.errors import ContractViolation, DeadLetter, MessageTooLarge, RetryLater
 from messaging.outbox import Outbox, Transaction, interruptible_sleep
 from messaging.relay import Relay
@@ -46,4 +46,5 @@ __all__ = [
     "interruptible_sleep",
     "is_outage",
     "messaging_tables",
+    "utc_now",
 ]

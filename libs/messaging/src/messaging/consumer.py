@@ -17,7 +17,7 @@ import math
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -61,8 +61,8 @@ class Record:
     body: str
     receipt: str
     receives: int
-    received_at: float = field(default_factory=time.monotonic)
-    extended_at: float = field(default_factory=time.monotonic)
+    received_at: float
+    extended_at: float
 
 
 def is_outage(error: BaseException) -> bool:
@@ -159,7 +159,7 @@ class Consumer:
 
     async def _poll(self) -> None:
         while not self._stopping.is_set():
-            pause = self._resume_at - time.monotonic()
+            pause = self._resume_at - _loop_seconds()
             if pause > 0:
                 await interruptible_sleep(pause, self._stopping)
                 continue
@@ -183,7 +183,10 @@ class Consumer:
                 MessageSystemAttributeNames=["ApproximateReceiveCount"],
             )
             for message in answer.get("Messages", ()):
+                now = _loop_seconds()
                 record = Record(
+                    received_at=now,
+                    extended_at=now,
                     body=message["Body"],
                     receipt=message["ReceiptHandle"],
                     receives=int(message.get("Attributes", {}).get("ApproximateReceiveCount", 1)),
@@ -238,7 +241,7 @@ class Consumer:
             outcome = "handled" if fresh else "duplicate"
             # Here, where the contracts know the name: a type out of nowhere makes no series.
             metrics.labelled(metrics.AGE_SECONDS, name).observe(age_seconds)
-            handling_seconds = time.monotonic() - record.received_at
+            handling_seconds = _loop_seconds() - record.received_at
             metrics.labelled(metrics.HANDLING_SECONDS, name).observe(handling_seconds)
         finally:
             self._at_work.pop(record.receipt, None)
@@ -270,7 +273,7 @@ class Consumer:
     async def _retry_after_failure(self, record: Record, name: str, error: Exception) -> None:
         delay = min(2.0 ** (record.receives - 1), BACKOFF_LIMIT_SECONDS) * random.uniform(0.5, 1.5)
         if is_outage(error):
-            self._resume_at = time.monotonic() + delay
+            self._resume_at = _loop_seconds() + delay
             log.warning("a dependency is down; receiving pauses %.1f s: %s", delay, error)
             await self._put_back(record, delay)
         else:
@@ -329,7 +332,7 @@ class Consumer:
         third = self._visibility_seconds / 3
         while True:
             await asyncio.sleep(third)
-            now = time.monotonic()
+            now = _loop_seconds()
             due = [r for r in self._at_work.values() if now - r.extended_at >= third]
             for start in range(0, len(due), MAX_RECEIVE):
                 lot = due[start : start + MAX_RECEIVE]
@@ -349,6 +352,11 @@ class Consumer:
                     )
                 except (ClientError, BotoCoreError, OSError) as error:
                     log.warning("could not extend %d messages: %s", len(lot), error)
+
+
+def _loop_seconds() -> float:
+    """For durations: monotonic, and the clock that the loop's timers go by."""
+    return asyncio.get_running_loop().time()
 
 
 def _decode(body: str) -> Envelope:

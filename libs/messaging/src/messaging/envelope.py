@@ -4,6 +4,7 @@ Guarantee: a message's id is a function of what caused it, so handling a message
 same ids, and whoever receives a copy can tell that it is one.
 """
 
+import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +21,11 @@ from messaging.errors import MalformedMessage, MessageTooLarge
 MAX_ENTRY_BYTES = 256 * 1024
 _ENTRY_OVERHEAD_BYTES = 14
 _NAMESPACE = uuid_utils.UUID("6f1c9d52-6a0b-5b7e-9a53-5d1d3c1b7f10")
+
+
+def utc_now() -> datetime:
+    """Wall-clock time, from the one clock that leases and ages are compared by, too."""
+    return datetime.fromtimestamp(time.time(), UTC)
 
 
 def derived_id(cause: str, *parts: object) -> str:
@@ -95,17 +101,17 @@ class Envelope:
             raise MalformedMessage("the envelope's 'data' is no JSON object")
         try:
             message_id = str(uuid.UUID(fields["id"]))
-            time = datetime.fromisoformat(fields["time"])
+            sent_at = datetime.fromisoformat(fields["time"])
         except ValueError as error:
             raise MalformedMessage(f"the envelope's id or time is malformed: {error}") from None
-        if time.tzinfo is None:
+        if sent_at.tzinfo is None:
             raise MalformedMessage("the envelope's time has no offset")
         return cls(
             id=message_id,
             source=fields["source"],
             type=fields["type"],
             subject=fields["subject"],
-            time=time,
+            time=sent_at,
             dataschema=fields["dataschema"],
             correlation_id=fields["correlationid"],
             data=fields["data"],

@@ -6,6 +6,7 @@ Guarantee: a message leaves if and only if the transaction that wrote it has com
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import cache
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -44,14 +45,7 @@ class Outbox:
         self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._tables = tables
         self._on_commit = on_commit
-        # The same id again is the same message: a repeated handling writes it once.
-        self._insert = BulkInsert(
-            tables.outbox,
-            ["id", "source", "type", "subject", "detail"],
-            skip_existing=True,
-            returning="id",
-            and_into=tables.unsent.c.message_id,
-        )
+        self._insert = _insertion(tables)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
@@ -85,6 +79,18 @@ class Outbox:
             sent = {row[0]: row[1] for row in await connection.execute(by_type)}
             unsent_count, parked = (await connection.execute(left)).one()
         return {"sent": sent, "outbox": {"pending": unsent_count - parked, "parked": parked}}
+
+
+@cache
+def _insertion(tables: MessagingTables) -> BulkInsert:
+    # The same id again is the same message: a repeated handling writes it once.
+    return BulkInsert(
+        tables.outbox,
+        ["id", "source", "type", "subject", "detail"],
+        skip_existing=True,
+        returning="id",
+        and_into=tables.unsent.c.message_id,
+    )
 
 
 async def interruptible_sleep(seconds: float, stopping: asyncio.Event) -> None:

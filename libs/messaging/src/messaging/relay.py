@@ -13,10 +13,11 @@ import random
 from collections import deque
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 from botocore.exceptions import ClientError
-from sqlalchemy import bindparam, case, delete, func, or_, select, update
+from sqlalchemy import Interval, Select, bindparam, case, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import ARRAY, UUID
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -76,7 +77,6 @@ class Relay:
         self._engine = engine
         # Marking is one statement, so it is its own transaction.
         self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
-        self._outbox = tables.outbox
         self._unsent = tables.unsent
         self._events = events
         self._bus = bus
@@ -91,18 +91,8 @@ class Relay:
         self._last_put = float("-inf")
         self._awake = asyncio.Event()
         self._stopping = asyncio.Event()
-        ids = bindparam("ids", type_=ARRAY(UUID(as_uuid=False)))
-        # Rows that a sweep holds are left to it: it would keep this process's marks for as long as
-        # its request to the bus takes.
-        self._mark = Prepared(
-            delete(self._unsent).where(
-                self._unsent.c.message_id.in_(
-                    select(self._unsent.c.message_id)
-                    .where(self._unsent.c.message_id == func.any(ids))
-                    .with_for_update(skip_locked=True)
-                )
-            )
-        )
+        self._mark = _marking(tables)
+        self._left_behind = _left_behind(tables)
 
     def wake(self, committed: Sequence[tuple[str, Envelope]]) -> None:
         """Take over rows that have just been committed by this process."""
@@ -174,22 +164,10 @@ class Relay:
 
     async def sweep(self) -> int:
         """Publish one lot of rows that were left behind; how many it took."""
-        outbox, unsent = self._outbox, self._unsent
-        # In no order, which the bus would not keep: so a long backlog need not be sorted.
-        left_behind = (
-            select(outbox.c.id, outbox.c.source, outbox.c.type, outbox.c.detail)
-            .join_from(unsent, outbox, outbox.c.id == unsent.c.message_id)
-            .where(
-                unsent.c.parked_reason.is_(None),
-                unsent.c.written_at < func.now() - self._grace,
-                or_(unsent.c.next_attempt_at.is_(None), unsent.c.next_attempt_at <= func.now()),
-            )
-            .limit(100)
-            .with_for_update(of=unsent, skip_locked=True)
-        )
         outage: Exception | None = None
         async with self._engine.begin() as connection:
-            rows = [tuple(row) for row in (await connection.execute(left_behind)).all()]
+            found = await connection.execute(self._left_behind, {"grace": self._grace})
+            rows = [tuple(row) for row in found.all()]
             for start in range(0, len(rows), MAX_ENTRIES):
                 try:
                     taken, refused = await self._put_each(rows[start : start + MAX_ENTRIES])
@@ -269,6 +247,38 @@ class Relay:
                     log.warning("the bus refused %s %s: %s", message_type, message_id, entry)
                     refused.append((message_id, code))
         return taken, refused
+
+
+@cache
+def _marking(tables: MessagingTables) -> Prepared:
+    """Rows that a sweep holds are left to it: it would keep this process's marks for as long as its
+    request to the bus takes.
+    """
+    unsent = tables.unsent
+    ids = bindparam("ids", type_=ARRAY(UUID(as_uuid=False)))
+    free = (
+        select(unsent.c.message_id)
+        .where(unsent.c.message_id == func.any(ids))
+        .with_for_update(skip_locked=True)
+    )
+    return Prepared(delete(unsent).where(unsent.c.message_id.in_(free)))
+
+
+@cache
+def _left_behind(tables: MessagingTables) -> Select[Any]:
+    """In no order, which the bus would not keep: so a long backlog need not be sorted."""
+    outbox, unsent = tables.outbox, tables.unsent
+    return (
+        select(outbox.c.id, outbox.c.source, outbox.c.type, outbox.c.detail)
+        .join_from(unsent, outbox, outbox.c.id == unsent.c.message_id)
+        .where(
+            unsent.c.parked_reason.is_(None),
+            unsent.c.written_at < func.now() - bindparam("grace", type_=Interval),
+            or_(unsent.c.next_attempt_at.is_(None), unsent.c.next_attempt_at <= func.now()),
+        )
+        .limit(100)
+        .with_for_update(of=unsent, skip_locked=True)
+    )
 
 
 def _is_refusal(error: ClientError) -> bool:

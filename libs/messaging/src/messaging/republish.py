@@ -15,7 +15,7 @@ events:ListTagsForResource and events:TagResource.
 import asyncio
 import logging
 import random
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -23,6 +23,7 @@ from sqlalchemy import func, literal, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from messaging.envelope import utc_now
 from messaging.outbox import interruptible_sleep
 from messaging.tables import MessagingTables
 
@@ -85,9 +86,9 @@ class RepublishSweeper:
             return 0
         # Marks of what the old bus took are still being written: they must not hit the new rows.
         await interruptible_sleep(self._settle_seconds, self._stopping)
-        count = await self._unsend(bus.get("CreationTime") or datetime.now(UTC))
+        count = await self._unsend(bus.get("CreationTime") or utc_now())
         # Last, so that a crash before it repeats the whole; two at once do the same work twice.
-        now = datetime.now(UTC).isoformat(timespec="seconds")
+        now = utc_now().isoformat(timespec="seconds")
         await self._events.tag_resource(
             ResourceARN=arn, Tags=[{"Key": self._tag, "Value": now.replace("+00:00", "Z")}]
         )

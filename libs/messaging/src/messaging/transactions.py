@@ -13,6 +13,7 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Generic, Protocol, TypeVar
 
 from opentelemetry import context as otel_context
@@ -112,9 +113,7 @@ class Transactions(Generic[W]):
         self._outbox = outbox
         self._unit_of_work = unit_of_work
         self._ledger = ledger
-        self._receive = BulkInsert(
-            tables.inbox, ["message_id", "type"], skip_existing=True, returning="message_id"
-        )
+        self._receive = _reception(tables)
         self._batches: Batcher[Attempt[W], bool] = Batcher(
             self._run,
             max_items=MAX_BATCH_MESSAGES,
@@ -205,6 +204,13 @@ class Transactions(Generic[W]):
         with _in_context_of(attempt):
             attempt.route.handler(attempt.payload, work)
         return work
+
+
+@cache
+def _reception(tables: MessagingTables) -> BulkInsert:
+    return BulkInsert(
+        tables.inbox, ["message_id", "type"], skip_existing=True, returning="message_id"
+    )
 
 
 @contextlib.contextmanager

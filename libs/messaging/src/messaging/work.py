@@ -4,13 +4,11 @@ Guarantee: whatever a handler put in here commits as a whole, together with the 
 or not at all.
 """
 
-from datetime import UTC, datetime
-
 from opentelemetry import propagate
 from pydantic import BaseModel
 
 from contracts import encode, message_type_of
-from messaging.envelope import Envelope, derived_id
+from messaging.envelope import Envelope, derived_id, utc_now
 
 
 class Sender:
@@ -38,7 +36,7 @@ class Sender:
             source=self.source,
             type=contract.name,
             subject=subject,
-            time=datetime.now(UTC),
+            time=utc_now(),
             dataschema=contract.dataschema,
             correlation_id=correlation_id,
             data=encode(payload),

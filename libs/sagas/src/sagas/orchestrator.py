@@ -7,14 +7,13 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from prometheus_client import Counter
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from messaging import Envelope, Outbox, Sender, interruptible_sleep
+from messaging import Envelope, Outbox, Sender, interruptible_sleep, utc_now
 from sagas.definition import Saga
 from sagas.engine import Advance, DeadlinePassed, Instance, Reply, Status, advance, begin
 from sagas.store import SagaStore
@@ -54,19 +53,19 @@ class Orchestrator:
         self, saga: Saga[Any], instance_id: str, data: BaseModel
     ) -> tuple[Instance, list[Envelope]]:
         """A new instance and its first message; the caller stores and sends them."""
-        moved = begin(saga, instance_id, data, datetime.now(UTC))
+        moved = begin(saga, instance_id, data, utc_now())
         return moved.instance, self.envelopes(moved)
 
     def on_reply(self, instance: Instance, message: Envelope, payload: BaseModel) -> Advance:
         """Move an instance by a participant's reply."""
         reply = Reply(payload, sent_at=message.time)
-        return self._counted(instance, advance(self._of(instance), instance, reply, _now()))
+        return self._counted(instance, advance(self._of(instance), instance, reply, utc_now()))
 
     def on_deadline(self, instance: Instance) -> Advance:
         """Move an instance whose deadline has passed."""
         DEADLINES.labels(instance.saga).inc()
         passed = DeadlinePassed(instance.turn)
-        return self._counted(instance, advance(self._of(instance), instance, passed, _now()))
+        return self._counted(instance, advance(self._of(instance), instance, passed, utc_now()))
 
     def saga_of(self, payload: BaseModel) -> str:
         """The name of the saga that this reply moves."""
@@ -162,7 +161,3 @@ class DeadlineSweeper:
             # Saving it unchanged renews its deadline, so that it holds up nobody else.
             log.exception("a deadline passed that this process cannot handle")
             return Advance(instance)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

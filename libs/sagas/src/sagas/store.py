@@ -5,6 +5,8 @@ set), in the transaction that also writes the messages; deadlines are kept by th
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -61,49 +63,23 @@ class SagaStore:
 
     def __init__(self, table: Table) -> None:
         self._table = table
-        written = ["version", "revision", "status", "state", "deadline_seconds"]
-        self._insert = BulkInsert(
-            table, ["saga", "id", *written], computed={"deadline_at": _deadline_at}
-        )
-        self._update = BulkUpdate(
-            table,
-            key=["saga", "id"],
-            columns=written,
-            guard="revision",
-            computed={"deadline_at": _deadline_at, "updated_at": lambda _: func.now()},
-        )
-        ids = bindparam("ids", type_=ARRAY(UUID(as_uuid=False)))
-        self._select: Select[Any] = select(
-            table.c.saga, table.c.id, table.c.version, table.c.revision, table.c.status,
-            table.c.state, table.c.deadline_seconds,
-        )  # fmt: skip
-        self._lock = Prepared(
-            self._select.where(table.c.id == func.any(ids))
-            .order_by(table.c.id, table.c.saga)
-            .with_for_update()
-        )
-        self._due = Prepared(
-            self._select.where(table.c.deadline_at <= func.now())
-            .order_by(table.c.deadline_at)
-            .limit(bindparam("limit", type_=Integer))
-            .with_for_update(skip_locked=True)
-        )
+        self._statements = _statements(table)
 
     async def insert(self, connection: AsyncConnection, instances: Sequence[Instance]) -> None:
         """Write new instances; raises IntegrityError where one exists."""
         ordered = sorted(instances, key=lambda each: (each.id, each.saga))
-        await self._insert(connection, [_row(instance) for instance in ordered])
+        await self._statements.insert(connection, [_row(instance) for instance in ordered])
 
     async def lock(
         self, connection: AsyncConnection, ids: Iterable[str]
     ) -> dict[tuple[str, str], Instance]:
         """The instances of these business ids by (saga, id), locked in a fixed order."""
-        rows = await self._lock(connection, {"ids": sorted(set(ids))})
+        rows = await self._statements.lock(connection, {"ids": sorted(set(ids))})
         return {(row.saga, row.id): _instance(row) for row in rows}
 
     async def lock_due(self, connection: AsyncConnection, limit: int) -> list[Instance]:
         """Instances whose deadline has passed, locked; those at work elsewhere are left out."""
-        rows = await self._due(connection, {"limit": limit})
+        rows = await self._statements.due(connection, {"limit": limit})
         return [_instance(row) for row in rows]
 
     async def save(self, connection: AsyncConnection, instances: Sequence[Instance]) -> None:
@@ -115,12 +91,12 @@ class SagaStore:
             {**_row(i), "revision": i.revision + 1, "expected_revision": i.revision}
             for i in instances
         ]
-        if len(await self._update(connection, rows)) != len(rows):
+        if len(await self._statements.update(connection, rows)) != len(rows):
             raise Conflict("a saga instance")
 
     async def find(self, connection: AsyncConnection, instance_id: str) -> list[Instance]:
         """All sagas of one business id, oldest first; nothing is locked."""
-        statement = self._select.where(self._table.c.id == instance_id).order_by(
+        statement = self._statements.select.where(self._table.c.id == instance_id).order_by(
             self._table.c.created_at
         )
         return [_instance(row) for row in await connection.execute(statement)]
@@ -136,6 +112,49 @@ class SagaStore:
             for saga, status, count in await connection.execute(statement):
                 counts.setdefault(saga, {})[status] = count
         return counts
+
+
+@dataclass(frozen=True, slots=True)
+class _Statements:
+    """What the store asks of one table."""
+
+    insert: BulkInsert
+    update: BulkUpdate
+    select: Select[Any]
+    lock: Prepared
+    due: Prepared
+
+
+@cache
+def _statements(table: Table) -> _Statements:
+    written = ["version", "revision", "status", "state", "deadline_seconds"]
+    found: Select[Any] = select(
+        table.c.saga, table.c.id, table.c.version, table.c.revision, table.c.status,
+        table.c.state, table.c.deadline_seconds,
+    )  # fmt: skip
+    ids = bindparam("ids", type_=ARRAY(UUID(as_uuid=False)))
+    return _Statements(
+        insert=BulkInsert(table, ["saga", "id", *written], computed={"deadline_at": _deadline_at}),
+        update=BulkUpdate(
+            table,
+            key=["saga", "id"],
+            columns=written,
+            guard="revision",
+            computed={"deadline_at": _deadline_at, "updated_at": lambda _: func.now()},
+        ),
+        select=found,
+        lock=Prepared(
+            found.where(table.c.id == func.any(ids))
+            .order_by(table.c.id, table.c.saga)
+            .with_for_update()
+        ),
+        due=Prepared(
+            found.where(table.c.deadline_at <= func.now())
+            .order_by(table.c.deadline_at)
+            .limit(bindparam("limit", type_=Integer))
+            .with_for_update(skip_locked=True)
+        ),
+    )
 
 
 def _row(instance: Instance) -> dict[str, Any]:

@@ -29,11 +29,10 @@ async def compose(resources: Resources) -> Parts:
         tables=MESSAGING,
         unit_of_work=lambda: StockUnitOfWork(sender, hold, invalidation.expect),
     )
+    books = Books(resources.engine, resources.outbox, sender)
     return Parts(
-        routers=[
-            book_routes(Books(resources.engine, resources.outbox, sender), cache),
-            operator_routes(resources.engine),
-        ],
+        application=books,
+        routers=lambda: [book_routes(books, cache), operator_routes(resources.engine)],
         workers=[
             QueueWorker(resources, invalidation.after(dispatcher(ROUTES, transactions))),
             ExpirySweeper(

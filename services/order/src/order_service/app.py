@@ -37,8 +37,9 @@ async def compose(resources: Resources) -> Parts:
         unit_of_work=lambda: OrderUnitOfWork(orchestrator, sender),
     )
     return Parts(
+        application=orders,
         closers=[keys.drain],
-        routers=[order_routes(orders, settings.max_wait_seconds)],
+        routers=lambda: [order_routes(orders, settings.max_wait_seconds)],
         web_workers=[outcomes],
         workers=[
             QueueWorker(resources, dispatcher(ROUTES, transactions)),

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 import uuid_utils
-from sqlalchemy import func, select, update
+from sqlalchemy import Interval, bindparam, func, select, update
 
 from contracts.models.catalog import ReconcileStock
 from contracts.models.common import PaymentExpectation, StockExpectation
@@ -32,6 +32,19 @@ _EXPECTED = {
     OrderStatus.REJECTED: ("voided", "released"),
     OrderStatus.CANCELLED: ("refunded", "restocked"),
 }
+
+_due = (
+    select(ORDERS.c.order_id, ORDERS.c.payment_id, ORDERS.c.status)
+    .where(
+        ORDERS.c.reconciled_at.is_(None),
+        ORDERS.c.status.in_([str(status) for status in _EXPECTED]),
+        ORDERS.c.updated_at < func.now() - bindparam("grace", type_=Interval),
+    )
+    # Of about the same time, so that the gateway can list their payments at once.
+    .order_by(ORDERS.c.created_at)
+    .limit(LOT)
+    .with_for_update(skip_locked=True)
+)
 
 
 class Reconciler:
@@ -63,20 +76,8 @@ class Reconciler:
 
     async def sweep(self) -> int:
         """Ask about one lot of orders; how many it was."""
-        due = (
-            select(ORDERS.c.order_id, ORDERS.c.payment_id, ORDERS.c.status)
-            .where(
-                ORDERS.c.reconciled_at.is_(None),
-                ORDERS.c.status.in_([str(status) for status in _EXPECTED]),
-                ORDERS.c.updated_at < func.now() - self._grace,
-            )
-            # Of about the same time, so that the gateway can list their payments at once.
-            .order_by(ORDERS.c.created_at)
-            .limit(LOT)
-            .with_for_update(skip_locked=True)
-        )
         async with self._outbox.transaction() as transaction:
-            rows = list(await transaction.connection.execute(due))
+            rows = list(await transaction.connection.execute(_due, {"grace": self._grace}))
             if not rows:
                 return 0
             await transaction.connection.execute(

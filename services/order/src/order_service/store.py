@@ -71,6 +71,8 @@ _settle = BulkUpdate(
     # A new outcome is reconciled anew.
     computed={"updated_at": lambda _: func.now(), "reconciled_at": lambda _: null()},
 )
+_found = select(ORDERS).where(ORDERS.c.order_id == bindparam("order"))
+_locked = _found.with_for_update()
 _ids = bindparam("ids", type_=ARRAY(UUID(as_uuid=False)))
 _settled = Prepared(
     select(ORDERS).where(
@@ -107,10 +109,8 @@ async def settle_orders(connection: AsyncConnection, instances: Sequence[Instanc
 
 async def find_order(connection: AsyncConnection, order_id: str, *, lock: bool = False) -> Any:
     """The order's row, or None; locked until the transaction ends if asked to."""
-    statement = select(ORDERS).where(ORDERS.c.order_id == order_id)
-    if lock:
-        statement = statement.with_for_update()
-    return (await connection.execute(statement)).one_or_none()
+    statement = _locked if lock else _found
+    return (await connection.execute(statement, {"order": order_id})).one_or_none()
 
 
 async def set_status(connection: AsyncConnection, order_id: str, status: OrderStatus) -> None:

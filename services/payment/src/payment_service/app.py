@@ -22,7 +22,7 @@ async def compose(resources: Resources) -> Parts:
     settings = resources.settings
     assert isinstance(settings, PaymentSettings)
     sender = Sender(resources.service)
-    gateway = Gateway(settings)
+    gateway = Gateway(settings, resources.connect)
     payments = Payments(resources.engine, resources.outbox)
     grace = timedelta(seconds=settings.reconcile_grace_seconds)
     notices = Notices(payments, gateway, sender, grace)
@@ -46,7 +46,8 @@ async def compose(resources: Resources) -> Parts:
         grace=grace,
     )
     return Parts(
-        routers=[
+        application=notices,
+        routers=lambda: [
             payment_router(payments),
             webhook_router(notices, settings.stripe_webhook_secret),
         ],

@@ -10,9 +10,9 @@ whether it is back.
        +---------------------------- the probe succeeds ------------------------+
 """
 
+import asyncio
 import enum
 import random
-import time
 from collections.abc import Callable
 
 from messaging import RetryLater
@@ -31,18 +31,18 @@ class CircuitOpen(RetryLater):
 
 
 class Circuit:
-    """Counts consecutive failures; `clock` is monotonic seconds."""
+    """Counts consecutive failures; `clock` is monotonic seconds, by default the running loop's."""
 
     def __init__(
         self,
         *,
         failures: int,
         open_seconds: float,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         self._limit = failures
         self._open_seconds = open_seconds
-        self._clock = clock
+        self._clock = clock or _loop_seconds
         self._failed = 0
         self._open_until: float | None = None
         self._probing = False
@@ -83,3 +83,7 @@ class Circuit:
     def abandoned(self) -> None:
         """The caller gave up before there was an answer: that says nothing about the gateway."""
         self._probing = False
+
+
+def _loop_seconds() -> float:
+    return asyncio.get_running_loop().time()

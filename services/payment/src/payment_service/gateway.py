@@ -101,10 +101,18 @@ class KeyMisused(DeadLetter):
 
 
 class Gateway:
-    """Holds, takes and gives back money. Close it when done."""
+    """Holds, takes and gives back money. Close it when done.
 
-    def __init__(self, settings: PaymentSettings) -> None:
+    `connect` opens the connections; it takes what `HttpConnections` takes.
+    """
+
+    def __init__(
+        self,
+        settings: PaymentSettings,
+        connect: Callable[..., HttpConnections] = HttpConnections,
+    ) -> None:
         self._settings = settings
+        self._connect = connect
         self.circuit = Circuit(
             failures=settings.circuit_failures, open_seconds=settings.circuit_open_seconds
         )
@@ -118,7 +126,7 @@ class Gateway:
             stripe.enable_telemetry = False  # It would tell Stripe about this machine.
             base = (self._settings.stripe_api_base or STRIPE_API).rstrip("/")
             attempt_seconds = self._settings.gateway_attempt_seconds
-            connections = HttpConnections(
+            connections = self._connect(
                 base,
                 limit=self._settings.gateway_concurrency,
                 connect_seconds=min(CONNECT_SECONDS, attempt_seconds),

@@ -16,6 +16,7 @@ from sqlalchemy import (
     DateTime,
     Index,
     Integer,
+    Interval,
     MetaData,
     Table,
     Text,
@@ -118,6 +119,14 @@ _update = BulkUpdate(
 _ids = bindparam("ids", type_=ARRAY(UUID(as_uuid=False)))
 _read = select(PAYMENTS, func.now().label("read_at"))
 _read_ids = Prepared(_read.where(PAYMENTS.c.payment_id == func.any(_ids)))
+_unsettled = (
+    _read.where(
+        PAYMENTS.c.status == bindparam("status", type_=Text),
+        PAYMENTS.c.started_at < func.now() - bindparam("older_than", type_=Interval),
+    )
+    .order_by(PAYMENTS.c.started_at)
+    .limit(bindparam("most", type_=Integer))
+)
 _mark = BulkInsert(WEBHOOK_EVENTS, ["event_id", "type"], skip_existing=True, returning="event_id")
 
 
@@ -255,15 +264,9 @@ class Payments:
 
     async def unsettled(self, status: Status, older_than: timedelta, limit: int) -> list[Payment]:
         """Payments that have been in this state for longer than that, oldest first."""
-        statement = (
-            _read.where(
-                PAYMENTS.c.status == str(status), PAYMENTS.c.started_at < func.now() - older_than
-            )
-            .order_by(PAYMENTS.c.started_at)
-            .limit(limit)
-        )
+        given = {"status": str(status), "older_than": older_than, "most": limit}
         async with self._reader.connect() as connection:
-            return [payment_of(row) for row in await connection.execute(statement)]
+            return [payment_of(row) for row in await connection.execute(_unsettled, given)]
 
     async def of_ids(self, payment_ids: Sequence[str]) -> Mapping[str, Payment]:
         """The payments of these ids that exist."""
