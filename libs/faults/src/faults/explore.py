@@ -1,0 +1,174 @@
+"""Hits a scenario everywhere: at each operation with each fault, then at each of what follows again.
+
+Guarantee: nothing is left out within the stated depth. Singles are every fault at every operation
+of the undisturbed run; pairs are, for each single, every fault at every operation that this very
+run then came through, recovery included. Triples are drawn from the pairs by a seed.
+"""
+
+import multiprocessing
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from faults.plan import Plan, Strike
+from faults.scenario import Outcome, Scenario
+from faults.world import Visit
+
+# Each tick of a poller reads, and the tenth lost read is like the second.
+MAX_NTH_OF_READS = 2
+READS = frozenset({"begin", "read"})
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A run that broke an invariant."""
+
+    scenario: str
+    plan: Plan
+    seed: int
+    violations: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.scenario} seed {self.seed}: {self.plan}"
+
+
+@dataclass
+class Tally:
+    """What a number of runs came to; tallies add up.
+
+    `cells` counts runs by scenario, place, fault and depth; `recoveries` holds seconds from the
+    last fault to rest, rounded; `reached` counts runs by the interesting states they came through.
+    """
+
+    runs: int = 0
+    faults_met: int = 0
+    virtual_seconds: float = 0.0
+    cells: Counter[tuple[str, str, str, int]] = field(default_factory=Counter)
+    repairers: Counter[tuple[str, str]] = field(default_factory=Counter)
+    recoveries: Counter[int] = field(default_factory=Counter)
+    reached: Counter[str] = field(default_factory=Counter)
+    sites: set[tuple[str, str]] = field(default_factory=set)
+    failures: list[Failure] = field(default_factory=list)
+
+    def add(self, scenario: str, plan: Plan, seed: int, outcome: Outcome) -> None:
+        """Count one run in."""
+        self.runs += 1
+        self.faults_met += len(outcome.met)
+        self.virtual_seconds += outcome.seconds
+        for strike in outcome.met:
+            self.cells[scenario, strike.site.place, strike.fault, len(plan)] += 1
+        self.repairers[scenario, str(outcome.repairer)] += 1
+        if outcome.met:
+            self.recoveries[round(outcome.recovery_seconds)] += 1
+        self.reached.update(outcome.reached)
+        if outcome.violations:
+            self.failures.append(Failure(scenario, plan, seed, outcome.violations))
+
+    def merge(self, other: "Tally") -> None:
+        """Add another tally to this one."""
+        self.runs += other.runs
+        self.faults_met += other.faults_met
+        self.virtual_seconds += other.virtual_seconds
+        self.cells.update(other.cells)
+        self.repairers.update(other.repairers)
+        self.recoveries.update(other.recoveries)
+        self.reached.update(other.reached)
+        self.sites |= other.sites
+        self.failures.extend(other.failures)
+
+
+def strikes_at(visits: Sequence[Visit], *, reads: bool = True) -> list[Strike]:
+    """Every fault at every one of these operations."""
+    found = []
+    for visit in visits:
+        site = visit.site
+        if site.operation in READS and (not reads or site.nth > MAX_NTH_OF_READS):
+            continue
+        found.extend(Strike(site, fault) for fault in visit.faults)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One single and, if `depth` is 2 or more, all pairs that begin with it.
+
+    Of the triples that go on from each pair, `triples` are drawn.
+    """
+
+    scenario: Scenario
+    seed: int
+    first: Strike | None
+    depth: int = 1
+    triples: int = 0
+
+    def __call__(self) -> Tally:
+        """Run them all."""
+        tally = Tally()
+        name = self.scenario.name
+        if self.first is None:
+            outcome = self._run(tally, Plan())
+            tally.sites |= {(name, visit.site.place) for visit in outcome.visits}
+            return tally
+        plan = Plan((self.first,))
+        single = self._run(tally, plan)
+        if self.depth < 2:
+            return tally
+        dice = random.Random(f"{self.seed}/{plan}")
+        for second in strikes_at(single.visits[single.after_last :], reads=False):
+            pair = self._run(tally, plan.plus(second))
+            thirds = strikes_at(pair.visits[pair.after_last :], reads=False)
+            for third in dice.sample(thirds, min(self.triples, len(thirds))):
+                self._run(tally, plan.plus(second).plus(third))
+        return tally
+
+    def _run(self, tally: Tally, plan: Plan) -> Outcome:
+        outcome = self.scenario.run(plan, self.seed)
+        tally.add(self.scenario.name, plan, self.seed, outcome)
+        return outcome
+
+
+def jobs_of(scenario: Scenario, *, seed: int = 0, depth: int = 1, triples: int = 0) -> list[Job]:
+    """The undisturbed run and one job for each single."""
+    undisturbed = scenario.run(Plan(), seed)
+    singles = [
+        Job(scenario, seed, strike, depth, triples) for strike in strikes_at(undisturbed.visits)
+    ]
+    return [Job(scenario, seed, None), *singles]
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    *,
+    workers: int,
+    on_progress: Callable[[int, Tally], None] | None = None,
+    stop_at_failure: bool = False,
+) -> Tally:
+    """Run all jobs on so many processes; `on_progress(done, tally)` hears of each that is done."""
+    total = Tally()
+    for done, tally in enumerate(_results(jobs, workers), start=1):
+        total.merge(tally)
+        if on_progress is not None:
+            on_progress(done, total)
+        if stop_at_failure and total.failures:
+            break
+    return total
+
+
+def _results(jobs: Sequence[Job], workers: int) -> Iterator[Tally]:
+    if workers <= 1:
+        for job in jobs:
+            yield job()
+        return
+    context: Any = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=context)
+    try:
+        yield from pool.map(_call, jobs, chunksize=4)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _call(job: Job) -> Tally:
+    return job()

@@ -1,0 +1,93 @@
+"""Runs a service as a process of a world: its own composition root, over stores in memory.
+
+Guarantee: everything that the service does outside of itself passes the gate of the incarnation
+that does it; the service's own code is what production runs.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from chassis import HttpConnections, Resources, Service, ServiceSettings, Worker
+from contracts import Topology
+from faults.memory.aws import MemoryAws
+from faults.memory.database import MemoryDatabase
+from faults.world import Incarnation
+from messaging import Outbox, Relay, RepublishSweeper
+from observability import Tracing
+
+# In virtual time sweeps only cost the machine's time, so they are rarer than in production.
+SWEEP_SECONDS = 20.0
+
+
+@dataclass
+class ServiceProcess:
+    """A role of a service: `run` is one life of it.
+
+    `without` names classes of workers that are left out, such as reconciliation's.
+    """
+
+    service: Service
+    role: str
+    settings: ServiceSettings
+    topology: Topology
+    database: MemoryDatabase
+    aws: MemoryAws
+    connect: Callable[[Incarnation], Callable[..., HttpConnections]] | None = None
+    without: tuple[type, ...] = ()
+    application: Any = None
+
+    async def run(self, life: Incarnation) -> None:
+        """Compose the service and run its workers, until one of them ends."""
+        resources = self._resources(life)
+        parts = await self.service.compose(resources)
+        self.application = parts.application
+        workers: list[Worker] = [resources.relay]
+        if self.role == "web":
+            workers.extend(parts.web_workers)
+        else:
+            workers.extend(parts.workers)
+            workers.append(
+                RepublishSweeper(
+                    resources.engine,
+                    resources.tables,
+                    resources.events,
+                    service=self.service.name,
+                    bus=self.topology.bus,
+                    interval_seconds=3 * SWEEP_SECONDS,
+                )
+            )
+        running = [
+            asyncio.create_task(worker.run())
+            for worker in workers
+            if not isinstance(worker, self.without)
+        ]
+        await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+
+    def _resources(self, life: Incarnation) -> Resources:
+        engine: Any = self.database.engine(life)
+        life.on_death.append(engine.abort)
+        events = self.aws.events(life)
+        relay = Relay(
+            engine,
+            self.service.tables,
+            events,
+            bus=self.topology.bus,
+            sweep_seconds=SWEEP_SECONDS,
+        )
+        return Resources(
+            service=self.service.name,
+            settings=self.settings,
+            topology=self.topology,
+            engine=engine,
+            reader=engine.execution_options(isolation_level="AUTOCOMMIT"),
+            events=events,
+            sqs=self.aws.sqs(life),
+            dynamodb=self.aws.dynamodb(life) if "dynamodb" in self.service.aws else None,
+            tables=self.service.tables,
+            outbox=Outbox(engine, self.service.tables, relay.wake),
+            relay=relay,
+            tracing=Tracing(None),
+            connect=self.connect(life) if self.connect is not None else HttpConnections,
+        )

@@ -1,0 +1,204 @@
+"""What must hold of the bookstore after every step, and at rest: I1 to I10 of the fault catalogue.
+
+Guarantee: each compares things that are kept in different places (the gateway's ledger with the
+orders, the shelf with the orders, senders with receivers); nothing here asks the code under test
+what it thinks of itself.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from bookstore_world.stage import BOOK_ID, Stage
+from catalog_service.tables import BOOKS, MESSAGING, RESERVATIONS
+from order_service.store import ORDERS, SAGAS_TABLE
+from order_service.store import TABLES as ORDER_TABLES
+from payment_service.store import PAYMENTS
+from payment_service.store import TABLES as PAYMENT_TABLES
+
+TABLES = {"order": ORDER_TABLES, "catalog": MESSAGING, "payment": PAYMENT_TABLES}
+# Where each may go from where it is; written down here on purpose, not read from the services.
+_MOVES: Mapping[str, Mapping[str, str]] = {
+    "order": {
+        "pending": "confirmed rejected",
+        "confirmed": "cancelling",
+        "cancelling": "cancelled confirmed",
+        "rejected": "",
+        "cancelled": "",
+    },
+    "reservation": {
+        "held": "sold released expired restocked",
+        "released": "sold",
+        "expired": "sold restocked",
+        "sold": "restocked",
+        "restocked": "",
+        "refused": "",
+    },
+    "payment": {
+        "authorizing": "authorized declined voided captured refunded refund_pending refund_failed",
+        "authorized": "captured voided refunded refund_pending refund_failed",
+        "captured": "refund_pending refunded refund_failed",
+        "refund_pending": "refunded refund_failed",
+        "refunded": "refund_failed",
+        "declined": "",
+        "voided": "",
+        "refund_failed": "",
+    },
+    "saga": {
+        "running": "compensating completed compensated parked",
+        "compensating": "compensated parked",
+        "parked": "running compensating completed compensated",
+        "completed": "",
+        "compensated": "",
+    },
+}
+
+
+class StepInvariants:
+    """I2 and I3 after every commit: stock adds up, and nothing leaves its state machine."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.broken: list[str] = []
+        self._stage = stage
+        self._seen: dict[tuple[str, str], str] = {}
+        stage.world.on_step.append(self._look)
+
+    def _look(self, process: str, operation: str) -> None:
+        if operation in ("read", "begin", "receive_message", "put_events"):
+            return
+        service = process.partition("-")[0]
+        if service == "catalog":
+            self._look_at_shelf()
+            self._moved("reservation", RESERVATIONS, "order_id")
+        elif service == "payment":
+            self._moved("payment", PAYMENTS, "payment_id")
+        elif service == "order":
+            self._moved("order", ORDERS, "order_id")
+            self._moved("saga", SAGAS_TABLE, "id", "saga")
+
+    def _look_at_shelf(self) -> None:
+        for book in self._stage.databases["catalog"].rows(BOOKS):
+            counts = (book["on_hand"], book["reserved"], book["sold"])
+            if min(counts) < 0 or sum(counts) != book["received"]:
+                self.broken.append(f"I2 stock: {counts} of {book['received']} copies")
+
+    def _moved(self, what: str, table: Any, *keys: str) -> None:
+        for row in self._stage.databases[_SERVICE_OF[what]].rows(table):
+            key = (what, "/".join(row[key] for key in keys))
+            before, now = self._seen.get(key), row["status"]
+            if before == now:
+                continue
+            self._seen[key] = now
+            if before is not None and now not in _MOVES[what][before].split():
+                self.broken.append(f"I3 transition: a {what} went from {before} to {now}")
+
+
+_SERVICE_OF = {"order": "order", "saga": "order", "reservation": "catalog", "payment": "payment"}
+
+
+def at_rest(stage: Stage) -> bool:
+    """Whether nothing is under way any more, nor will be by itself."""
+    if not stage.aws.is_idle() or not stage.gateway.is_idle:
+        return False
+    for service, tables in TABLES.items():
+        if any(not r["parked_reason"] for r in stage.databases[service].rows(tables.unsent)):
+            return False
+    orders = stage.databases["order"].rows(ORDERS)
+    if any(order["status"] in ("pending", "cancelling") for order in orders):
+        return not any(saga["deadline_at"] for saga in stage.databases["order"].rows(SAGAS_TABLE))
+    if not stage.reconcile:
+        return True
+    if any(order["reconciled_at"] is None for order in orders):
+        return False
+    payments = stage.databases["payment"].rows(PAYMENTS)
+    return not any(p["status"] in ("authorizing", "refund_pending") for p in payments)
+
+
+def broken_at_rest(stage: Stage, acknowledged: list[str]) -> Iterator[str]:
+    """Every invariant of a world at rest that does not hold."""
+    orders = {row["order_id"]: row for row in stage.databases["order"].rows(ORDERS)}
+    yield from _money(stage, orders)
+    yield from _stock(stage, orders)
+    yield from _sagas(stage, orders)
+    yield from _messages(stage)
+    for order_id in acknowledged:
+        if order_id not in orders:
+            yield f"I9 acknowledged: order {order_id} does not exist"
+
+
+def _money(stage: Stage, orders: Mapping[str, Any]) -> Iterator[str]:
+    ours = {order["payment_id"]: order for order in orders.values()}
+    moves: dict[str, Counter[str]] = {payment_id: Counter() for payment_id in ours}
+    sums: Counter[str] = Counter()
+    for move in stage.gateway.store.ledger.moves:
+        payment_id = move.metadata.get("payment_id", "")
+        moves.setdefault(payment_id, Counter())[move.kind] += 1
+        sums[payment_id] += {"captured": move.amount, "refunded": -move.amount}.get(move.kind, 0)
+        if move.kind == "refund_failed":
+            sums[payment_id] += move.amount
+    for payment_id, kinds in moves.items():
+        order = ours.get(payment_id)
+        is_paid = order is not None and order["status"] in ("confirmed", "cancelling")
+        expected = order["total_minor"] if order is not None and is_paid else 0
+        status = order["status"] if order is not None else "unknown"
+        if sums[payment_id] != expected:
+            yield f"I1 money: an order that is {status} has cost {sums[payment_id]}, not {expected}"
+        if kinds["captured"] > 1 or kinds["refunded"] > 1:
+            yield f"I6 twice: one payment's moves are {dict(kinds)}"
+        held = kinds["authorized"] - kinds["captured"] - kinds["voided"]
+        if held:
+            yield f"I1 money: {held} holds are left of an order that is {status}"
+
+
+def _stock(stage: Stage, orders: Mapping[str, Any]) -> Iterator[str]:
+    copies = sum(
+        line["quantity"]
+        for order in orders.values()
+        if order["status"] in ("confirmed", "cancelling")
+        for line in order["lines"]
+    )
+    for book in stage.databases["catalog"].rows(BOOKS):
+        if book["book_id"] == BOOK_ID and book["sold"] != copies:
+            yield f"I2 stock: {book['sold']} copies are sold, and {copies} were ordered"
+        if book["reserved"]:
+            yield f"I2 stock: {book['reserved']} copies are left reserved"
+
+
+def _sagas(stage: Stage, orders: Mapping[str, Any]) -> Iterator[str]:
+    sagas = stage.databases["order"].rows(SAGAS_TABLE)
+    for saga in sagas:
+        if saga["status"] not in ("completed", "compensated"):
+            yield f"I4 terminal: {saga['saga']} is left {saga['status']}"
+    started = {saga["id"] for saga in sagas if saga["saga"] == "place_order"}
+    if started != set(orders):
+        yield "I4 terminal: an order has no saga, or a saga no order"
+    for order in orders.values():
+        if order["status"] in ("pending", "cancelling"):
+            yield f"I4 terminal: an order is left {order['status']}"
+    for payment in stage.databases["payment"].rows(PAYMENTS):
+        if payment["status"] in ("authorizing", "refund_pending"):
+            yield f"I4 terminal: a payment is left {payment['status']}"
+
+
+def _messages(stage: Stage) -> Iterator[str]:
+    """I5: what was written is what was handled, by each who should have."""
+    letters: dict[str, Counter[str]] = {}
+    for name, service in stage.topology.services.items():
+        letters[name] = Counter(stage.dead_letter_ids(service.dead_letters.name))
+        for reason in sorted(set(stage.dead_letter_reasons(service.dead_letters.name))):
+            yield f"I4 parked: {name} has a dead letter: {reason}"
+    for sender, tables in TABLES.items():
+        for row in stage.databases[sender].rows(tables.unsent):
+            yield f"I5 messages: {sender} parked a message: {row['parked_reason']}"
+    for receiver, tables in TABLES.items():
+        received = {row["message_id"] for row in stage.databases[receiver].rows(tables.inbox)}
+        known: set[str] = set()
+        for sender, theirs in TABLES.items():
+            for row in stage.databases[sender].rows(theirs.outbox):
+                if receiver not in stage.topology.receivers_of(row["type"]):
+                    continue
+                known.add(row["id"])
+                if row["id"] not in received and row["id"] not in letters[receiver]:
+                    yield f"I5 messages: {receiver} never handled {row['type']}"
+        if received - known:
+            yield f"I5 messages: {receiver} handled what nobody wrote"

@@ -1,0 +1,121 @@
+"""The courses of the bookstore's sagas that are hit: confirmed, refused, cancelled.
+
+Guarantee: a scenario is a pure function of plan and seed; what it expects of an order is the
+business's outcome, unless a fault lasted as long as a deadline.
+"""
+
+import asyncio
+import logging
+import random
+from dataclasses import dataclass
+
+from bookstore_world.customer import Customer, Unanswered
+from bookstore_world.invariants import StepInvariants, at_rest, broken_at_rest
+from bookstore_world.stage import Stage
+from faults.loop import VirtualLoop, run_virtually
+from faults.plan import Plan
+from faults.scenario import Outcome, Repairer
+from order_service.store import ORDERS, SAGAS_TABLE
+
+GOOD_CARD = "pm_card_visa"
+DECLINED_CARD = "pm_card_visa_chargeDeclined"
+# Faults that last as long as a deadline, or take a message away: an order may then be refused.
+LONG_FAULTS = frozenset({"pause_before", "pause_after", "late", "lose"})
+# Beyond all resends of all steps (15 minutes each) and what reconciliation takes.
+LIMIT_SECONDS = 3_600.0
+LOOK_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """One order's way. `expected` is its status at the end when no fault was long."""
+
+    name: str
+    expected: str
+    card: str = GOOD_CARD
+    stock: int = 5
+    cancelled: bool = False
+    reconcile: bool = True
+
+    def run(self, plan: Plan, seed: int, *, keep_trace: bool = False) -> Outcome:
+        """Play it in a new world."""
+        random.seed(seed)
+        logging.disable(logging.CRITICAL)
+        try:
+            return run_virtually(lambda loop: self._play(loop, plan, seed, keep_trace))
+        finally:
+            logging.disable(logging.NOTSET)
+
+    async def _play(self, loop: VirtualLoop, plan: Plan, seed: int, keep_trace: bool) -> Outcome:
+        stage = Stage(loop, plan, seed, reconcile=self.reconcile, keep_trace=keep_trace)
+        world = stage.world
+        steps = StepInvariants(stage)
+        await stage.open(stock=self.stock)
+        customer = Customer(stage)
+        broken = []
+        try:
+            order_id = await customer.place("key-1", card=self.card)
+            if self.cancelled and order_id is not None:
+                await customer.cancel(order_id)
+            await _rest(stage)
+        except Unanswered:
+            broken.append("I9 acknowledged: nobody answers any more")
+        except TimeoutError:
+            broken.append(f"I4 terminal: still moving after {LIMIT_SECONDS:.0f} s")
+        rested_at = loop.time()
+        broken += steps.broken
+        broken += list(broken_at_rest(stage, customer.acknowledged))
+        broken += self._unexpected(stage)
+        broken += [f"stand-in: {what} is not supported" for what in stage.aws.unsupported]
+        world.stop()
+        return Outcome(
+            met=tuple(world.met),
+            visits=tuple(world.visits),
+            after_last=world.last_met_at,
+            violations=tuple(dict.fromkeys(broken)),
+            seconds=rested_at,
+            recovery_seconds=rested_at - world.last_met_seconds,
+            repairer=_repairer(stage, bool(broken)),
+            trace_hash=world.trace_hash,
+            reached=frozenset(),
+            trace=tuple(world.trace or ()),
+        )
+
+    def _unexpected(self, stage: Stage) -> list[str]:
+        """I8: an order comes to the business's outcome unless a fault was as long as a deadline."""
+        if any(strike.fault in LONG_FAULTS for strike in stage.world.met):
+            return []
+        return [
+            f"I8 outcome: the order is {order['status']} ({order['reason']}), not {self.expected}"
+            for order in stage.databases["order"].rows(ORDERS)
+            if order["status"] != self.expected
+        ]
+
+
+async def _rest(stage: Stage) -> None:
+    """Return once nothing moves any more; raises TimeoutError."""
+    quiet = 0
+    async with asyncio.timeout(LIMIT_SECONDS):
+        while quiet < 2:
+            await asyncio.sleep(LOOK_SECONDS)
+            quiet = quiet + 1 if at_rest(stage) else 0
+
+
+def _repairer(stage: Stage, broken: bool) -> Repairer:
+    if broken:
+        return Repairer.HUMAN
+    sagas = stage.databases["order"].rows(SAGAS_TABLE)
+    events = [entry["event"] for saga in sagas for entry in saga["state"]["history"]]
+    if stage.world.reconciled:
+        return Repairer.RECONCILER
+    if "deadline_passed" in events:
+        return Repairer.DEADLINE
+    return Repairer.RETRY if stage.world.met else Repairer.NOBODY
+
+
+COURSES = (
+    Course("confirmed", "confirmed"),
+    Course("declined", "rejected", card=DECLINED_CARD),
+    Course("out-of-stock", "rejected", stock=0),
+    Course("cancelled", "cancelled", cancelled=True),
+)

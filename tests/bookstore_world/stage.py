@@ -1,0 +1,152 @@
+"""The bookstore's five processes over stores in memory, one database a service.
+
+Guarantee: what runs is each service's own composition root with production's times; only sweeps
+are rarer, since in virtual time they cost nothing but the machine's.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+from pydantic import SecretStr
+from sqlalchemy import insert
+
+from bookstore_world.gateway import API_KEY, WorldGateway
+from catalog_service.app import SERVICE as CATALOG
+from catalog_service.settings import CatalogSettings
+from catalog_service.tables import BOOKS
+from chassis import Service, ServiceSettings
+from contracts import load_topology
+from faults.loop import VirtualLoop, wall_seconds
+from faults.memory.aws import MemoryAws
+from faults.memory.database import MemoryDatabase
+from faults.plan import Plan
+from faults.service import ServiceProcess
+from faults.world import World
+from order_service.app import SERVICE as ORDER
+from order_service.reconciler import Reconciler
+from order_service.settings import OrderSettings
+from payment_service.app import SERVICE as PAYMENT
+from payment_service.settings import PaymentSettings
+from payment_service.sweep import GatewaySweep
+
+# Longer than any deadline of a saga (150 s), any lease and any visibility (30 s).
+PAUSE_SECONDS = 200.0
+# By which a message that is overtaken arrives later.
+REORDER_SECONDS = 10.0
+BOOK_ID = "0b0c7a3e-93a5-5d52-8d4e-0f6f1c2d3e4f"
+PRICE_MINOR = 1200
+_DATABASE = SecretStr("postgresql+asyncpg://world:world@127.0.0.1:1/world")
+PROCESSES = (
+    ("order-web", ORDER, "web"),
+    ("order-worker", ORDER, "worker"),
+    ("catalog-worker", CATALOG, "worker"),
+    ("payment-web", PAYMENT, "web"),
+    ("payment-worker", PAYMENT, "worker"),
+)
+
+
+@cache
+def settings_of(service: Service) -> ServiceSettings:
+    """Production's settings, but for rarer sweeps."""
+    if service is ORDER:
+        return OrderSettings(database_url=_DATABASE, deadline_sweep_seconds=10)
+    if service is CATALOG:
+        return CatalogSettings(database_url=_DATABASE, expiry_sweep_seconds=600)
+    return PaymentSettings(
+        database_url=_DATABASE,
+        stripe_api_key=SecretStr(API_KEY),
+        stripe_webhook_secret=SecretStr("whsec_faults"),
+    )
+
+
+class Stage:
+    """A world with the bookstore in it; `reconcile` switches reconciliation and sweeps on."""
+
+    def __init__(
+        self, loop: VirtualLoop, plan: Plan, seed: int, *, reconcile: bool, keep_trace: bool = False
+    ) -> None:
+        self.reconcile = reconcile
+        self._names: dict[str, str] = {}
+        self._named = 0
+        self.world = World(
+            loop,
+            plan,
+            seed,
+            pause_seconds=PAUSE_SECONDS,
+            subject=self._subject,
+            keep_trace=keep_trace,
+        )
+        self.topology = load_topology()
+        self.aws = MemoryAws(
+            self.topology, late_seconds=PAUSE_SECONDS, reorder_seconds=REORDER_SECONDS
+        )
+
+        def now() -> datetime:
+            return datetime.fromtimestamp(wall_seconds(loop), UTC)
+
+        self.databases = {
+            service.name: MemoryDatabase(service.metadata, now=now)
+            for service in (ORDER, CATALOG, PAYMENT)
+        }
+        self.processes: dict[str, ServiceProcess] = {}
+        self.gateway = WorldGateway(
+            self.world,
+            lambda: self.processes["payment-web"].application,
+            late_seconds=PAUSE_SECONDS,
+        )
+
+    async def open(self, *, stock: int) -> None:
+        """Put one book on the shelf and start every process."""
+        await self.databases["catalog"].execute(insert(BOOKS).values(**_book(stock)))
+        for name, service, role in PROCESSES:
+            process = self.processes[name] = ServiceProcess(
+                service=service,
+                role=role,
+                settings=settings_of(service),
+                topology=self.topology,
+                database=self.databases[service.name],
+                aws=self.aws,
+                connect=self.gateway.connect,
+                without=() if self.reconcile else (Reconciler, GatewaySweep),
+            )
+            self.world.start(name, process.run)
+
+    def _subject(self, operation: str, detail: Sequence[str]) -> str:
+        """Messages by their type, tables by what is done to them; ids have no place in it."""
+        if operation in ("commit", "write"):
+            for kind in ("inbox ", "outbox "):
+                types = [each.removeprefix(kind) for each in detail if each.startswith(kind)]
+                if types:
+                    return "+".join(types)
+            return ", ".join(detail)
+        named = [self._name_of(each) for each in detail]
+        return "+".join(dict.fromkeys(named))
+
+    def _name_of(self, text: str) -> str:
+        scope, separator, key = text.partition("#")
+        if not separator:
+            return text
+        for _, detail in self.aws.published[self._named :]:
+            self._names[detail["id"]] = detail["type"]
+        self._named = len(self.aws.published)
+        return self._names.get(key, f"{scope} key")
+
+
+def _book(stock: int) -> dict[str, Any]:
+    return {
+        "book_id": BOOK_ID,
+        "title": "Middlemarch",
+        "authors": ["George Eliot"],
+        "subjects": [],
+        "language": "en",
+        "version": 1,
+        "stock_version": 1,
+        "price_minor": PRICE_MINOR,
+        "currency": "EUR",
+        "on_hand": stock,
+        "reserved": 0,
+        "sold": 0,
+        "received": stock,
+    }
