@@ -1,0 +1,1 @@
+"""What services talk to, kept in memory: database, bus, queues and tables."""
