@@ -34,7 +34,9 @@ _LATE = Answer(0, {}, b"")
 class WorldGateway:
     """One simulator; `application()` is the payment service's taker of events."""
 
-    def __init__(self, world: World, application: Callable[[], Any], *, late_seconds: float) -> None:
+    def __init__(
+        self, world: World, application: Callable[[], Any], *, late_seconds: float
+    ) -> None:
         self._world = world
         self._application = application
         self._late_seconds = late_seconds

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
+import orjson
 from pydantic import SecretStr
 from sqlalchemy import insert
 
@@ -18,7 +19,7 @@ from catalog_service.settings import CatalogSettings
 from catalog_service.tables import BOOKS
 from chassis import Service, ServiceSettings
 from contracts import load_topology
-from faults.loop import VirtualLoop, wall_seconds
+from faults.loop import EPOCH, VirtualLoop, wall_seconds
 from faults.memory.aws import MemoryAws
 from faults.memory.database import MemoryDatabase
 from faults.plan import Plan
@@ -80,7 +81,10 @@ class Stage:
         )
         self.topology = load_topology()
         self.aws = MemoryAws(
-            self.topology, late_seconds=PAUSE_SECONDS, reorder_seconds=REORDER_SECONDS
+            self.topology,
+            late_seconds=PAUSE_SECONDS,
+            reorder_seconds=REORDER_SECONDS,
+            epoch_seconds=EPOCH,
         )
 
         def now() -> datetime:
@@ -112,6 +116,17 @@ class Stage:
                 without=() if self.reconcile else (Reconciler, GatewaySweep),
             )
             self.world.start(name, process.run)
+
+    def dead_letters(self, service: str) -> list[tuple[str, str]]:
+        """Message ids and reason codes of a service's dead letters."""
+        queue = self.aws.queue(self.topology.services[service].dead_letters.name)
+        return [
+            (
+                orjson.loads(message.body)["detail"]["id"],
+                message.attributes.get("reason_code", {}).get("StringValue", "receives_exhausted"),
+            )
+            for message in queue.messages
+        ]
 
     def _subject(self, operation: str, detail: Sequence[str]) -> str:
         """Messages by their type, tables by what is done to them; ids have no place in it."""

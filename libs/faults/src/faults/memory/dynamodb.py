@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from faults.gate import Gate
 from faults.memory.aws_client import Client, ConditionalCheckFailedException, refusal
-from faults.memory.expressions import (
+from faults.memory.conditions import (
     Change,
     Insert,
     Item,
