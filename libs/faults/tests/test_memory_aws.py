@@ -465,19 +465,17 @@ async def test_a_write_happens_when_its_condition_holds(cloud: Cloud) -> None:
         old = {"pk": {"S": key}, "owner": {"S": "me"}, "n": {"N": "9"}}
         new = {**old, "state": {"S": "new"}}
         await cloud.dynamodb.put_item(TableName=cloud.ledger, Item=old)
-        done = await attempt(cloud, cloud.dynamodb.put_item, condition, old, Item=new)
-        assert done is holds, condition
+        refused = await attempt(cloud, cloud.dynamodb.put_item, condition, Item=new)
+        assert refused == (None if holds else old), condition
         assert await cloud.item(cloud.ledger, key) == (new if holds else old)
         delete = cloud.dynamodb.delete_item
-        done = await attempt(cloud, delete, condition, old, Key={"pk": {"S": key}})
-        assert done is holds, condition
+        refused = await attempt(cloud, delete, condition, Key={"pk": {"S": key}})
+        assert refused == (None if holds else old), condition
         assert await cloud.item(cloud.ledger, key) == (None if holds else old)
 
 
-async def attempt(
-    cloud: Cloud, write: Callable[..., Any], condition: str, old: Any, **what: Any
-) -> bool:
-    """Whether the write's condition held; if not, the refusal must bring the old item along."""
+async def attempt(cloud: Cloud, write: Callable[..., Any], condition: str, **what: Any) -> Any:
+    """The old item, which a refusal brings along; None where the condition held."""
     values = {name: value for name, value in VALUES.items() if name in condition}
     if values:
         what["ExpressionAttributeValues"] = values
@@ -491,10 +489,8 @@ async def attempt(
             **what,
         )
     except cloud.dynamodb.exceptions.ConditionalCheckFailedException as error:
-        assert error.response["Item"] == old
-        assert error.response["Error"]["Code"] == "ConditionalCheckFailedException"
-        return False
-    return True
+        return error.response["Item"]
+    return None
 
 
 async def test_an_update_sets_attributes_and_makes_the_item_where_it_is_missing(
@@ -518,6 +514,7 @@ async def test_an_update_sets_attributes_and_makes_the_item_where_it_is_missing(
             **arguments, ExpressionAttributeValues={":owner": {"S": "she"}, ":n": {"N": "10"}}
         )
     assert "Item" not in error.value.response
+    assert error.value.response["Error"]["Code"] == "ConditionalCheckFailedException"
     item = {"pk": {"S": "key"}, "owner": {"S": "you"}, "n": {"N": "10"}}
     assert await cloud.item(cloud.ledger, "key") == item
 
