@@ -30,6 +30,7 @@ from idempotency import (
     Replay,
     StoredResponse,
 )
+from messaging import Consumer, Envelope, RetryLater, dead_letters
 from messaging.republish import APPLIED_TAG
 from messaging.topology import apply
 
@@ -370,6 +371,55 @@ async def test_what_is_not_there_is_refused(cloud: Cloud) -> None:
         await cloud.sqs.delete_message_batch(QueueUrl=url, Entries=[])
     with pytest.raises(ClientError, match="ResourceNotFound"):
         await cloud.item("no-such-table", "key")
+
+
+# What is built on the queues.
+
+
+def event(number: int, **envelope: str) -> str:
+    detail = {
+        "specversion": "1.0",
+        "id": str(uuid.UUID(int=number)),
+        "source": "shop",
+        "type": "Reserve",
+        "subject": str(number),
+        "time": "2026-01-01T00:00:00+00:00",
+        "dataschema": "urn:bookstore:depot:Reserve:1",
+        "correlationid": str(number),
+        "data": {},
+        **envelope,
+    }
+    return orjson.dumps({"detail-type": "Reserve", "detail": detail}).decode()
+
+
+async def test_a_consumer_sees_every_message_through_and_dead_letters_can_go_back(
+    cloud: Cloud,
+) -> None:
+    url, dead_letter_url = await cloud.url("shop"), await cloud.dead_letter_url("shop")
+    handled: list[str] = []
+    all_handled = asyncio.Event()
+
+    async def handle(message: Envelope) -> bool:
+        handled.append(message.subject)
+        if handled.count("2") == 1 and message.subject == "2":
+            raise RetryLater("too early", seconds=0)
+        if set(handled) == {"1", "2", "3"} and handled.count("2") == 2:
+            all_handled.set()
+        return True
+
+    await cloud.send(url, *map(event, (1, 2, 3)), "no envelope", event(4, time="never"))
+    consumer = Consumer(
+        cloud.sqs, queue_url=url, dead_letter_url=dead_letter_url, handle=handle, wait_seconds=1
+    )
+    running = asyncio.create_task(consumer.run())
+    await asyncio.wait_for(all_handled.wait(), 10)
+    consumer.stop()
+    await running
+    assert sorted(handled) == ["1", "2", "2", "3"]
+    assert await cloud.receive(url) == []
+    assert await dead_letters.redrive(cloud.sqs, dead_letter_url, url) == 2
+    assert len(await cloud.receive(url)) == 2
+    assert await dead_letters.look(cloud.sqs, dead_letter_url) == []
 
 
 # The tables.

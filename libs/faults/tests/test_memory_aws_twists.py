@@ -28,6 +28,7 @@ class ScriptedGate:
     def __init__(self, **script: str) -> None:
         self.script = script
         self.calls: list[tuple[str, list[str], list[str]]] = []
+        self.on_their_way: list[Callable[[str | None], Any]] = []
 
     async def call(
         self,
@@ -46,6 +47,7 @@ class ScriptedGate:
             effect(None)
             raise error("the answer was lost")
         if what == "hang":
+            self.on_their_way.append(effect)
             await asyncio.sleep(3600)
         assert what is None or what in twists
         return effect(what)
@@ -402,6 +404,22 @@ async def test_messages_promised_to_a_killed_poll_go_to_the_next() -> None:
     assert not other.done()
     killed.cancel()
     assert len(await asyncio.wait_for(other, 0.5)) == 1
+    assert world.catalog.messages[0].receives == 1
+
+
+async def test_a_killed_processs_request_can_still_arrive() -> None:
+    world = World(receive_message="hang")
+    killed = asyncio.create_task(world.receive())
+    await world.publish(1)
+    await asyncio.sleep(0.01)
+    killed.cancel()
+    await asyncio.wait([killed])
+    (request,) = world.gate.on_their_way
+    request(None)
+    assert await world.receive() == []
+    assert world.catalog.messages[0].receives == 1
+    # Here it comes too late: the message is somebody else's.
+    request(None)
     assert world.catalog.messages[0].receives == 1
 
 
