@@ -7,6 +7,7 @@ detail-type, once a rule, as the topology says; unless a twist is asked for.
 import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -111,12 +112,12 @@ class Bus:
 
     def _event(self, event_id: str, entry: Mapping[str, str], now: float) -> str:
         """The entry as its targets see it ("AWS service event metadata")."""
-        time = datetime.fromtimestamp(int(self._epoch_seconds + now), UTC)
+        time = _time_text(int(self._epoch_seconds + now))
         # A source and a type that stand in a rule have no character that JSON would escape.
         return (
             f'{{"version":"0","id":"{event_id}","detail-type":"{entry["DetailType"]}",'
             f'"source":"{entry["Source"]}","account":"{ACCOUNT}",'
-            f'"time":"{time:%Y-%m-%dT%H:%M:%SZ}","region":"{REGION}","resources":[],'
+            f'"time":"{time}","region":"{REGION}","resources":[],'
             f'"detail":{entry["Detail"]}}}'
         )
 
@@ -187,6 +188,12 @@ class EventsClient(Client):
             return {}
 
         return await self._pass("tag_resource", [tag["Key"] for tag in Tags], effect)
+
+
+@lru_cache
+def _time_text(seconds: int) -> str:
+    """EventBridge tells the time of an event to the second, in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _targets(topology: Topology, queues: Mapping[str, Queue]) -> dict[tuple[str, str], list[Queue]]:

@@ -67,7 +67,8 @@ class DynamoDbClient(Client):
         except NotImplementedError as missing:
             raise self._missing(str(missing)) from None
         keys = [self._statement_key(each) for each in parsed]
-        if len(set(keys)) < len(keys):
+        known = [(each.table, key) for each, key in zip(parsed, keys, strict=True) if key]
+        if len(set(known)) < len(known):
             # What DynamoDB does then is not documented.
             raise self._missing("batch_execute_statement with a key twice")
 
