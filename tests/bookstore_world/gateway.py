@@ -72,8 +72,8 @@ class WorldGateway:
     ) -> Answer:
         """Let a request take effect now."""
         fault = None
-        if twist == "fail_after":
-            action = {"kind": "status", "when": "after", "status": 500}
+        if twist is not None:
+            action = {"kind": "status", "when": twist.removeprefix("fail_"), "status": 500}
             fault = self.simulator.faults.add({"match": {"operation": "any"}, "action": action})
         try:
             return self._ask(method, target, headers, body)
@@ -177,7 +177,7 @@ class _Connections:
             [_ID.sub("", target.partition("?")[0].removeprefix("/v1"))],
             effect,
             error=lambda reason: ConnectionResetError(reason),
-            twists=("late", "fail_after") if method == "POST" else (),
+            twists=("late", "fail_before", "fail_after") if method == "POST" else (),
         )
         if answer is _LATE:
             await asyncio.sleep(self._answer_seconds)

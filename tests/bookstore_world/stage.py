@@ -4,9 +4,10 @@ Guarantee: what runs is each service's own composition root with production's ti
 are rarer, since in virtual time they cost nothing but the machine's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -52,7 +53,7 @@ PROCESSES = (
 def settings_of(service: Service) -> ServiceSettings:
     """Production's settings, but for rarer sweeps."""
     if service is ORDER:
-        return OrderSettings(database_url=_DATABASE, deadline_sweep_seconds=10)
+        return OrderSettings(database_url=_DATABASE, deadline_sweep_seconds=20)
     if service is CATALOG:
         return CatalogSettings(database_url=_DATABASE, expiry_sweep_seconds=600)
     return PaymentSettings(
@@ -63,12 +64,30 @@ def settings_of(service: Service) -> ServiceSettings:
 
 
 class Stage:
-    """A world with the bookstore in it; `reconcile` switches reconciliation and sweeps on."""
+    """A world with the bookstore in it.
+
+    `reconcile` switches reconciliation and sweeps on. `workers`: how many processes of each
+    service's worker role. `forgetful`: the emulator may restart with an empty memory. `skews`: by
+    how many seconds a process's clock is wrong. `reads`: whether reads can be hit.
+    """
 
     def __init__(
-        self, loop: VirtualLoop, plan: Plan, seed: int, *, reconcile: bool, keep_trace: bool = False
+        self,
+        loop: VirtualLoop,
+        plan: Plan,
+        seed: int,
+        *,
+        reconcile: bool = True,
+        workers: int = 1,
+        forgetful: bool = False,
+        skews: Mapping[str, float] = MappingProxyType({}),
+        reads: bool = True,
+        keep_trace: bool = False,
     ) -> None:
         self.reconcile = reconcile
+        self._workers = workers
+        self._skews = skews
+        self._forgetful = forgetful
         self._names: dict[str, str] = {}
         self._named = 0
         self.world = World(
@@ -77,6 +96,7 @@ class Stage:
             seed,
             pause_seconds=PAUSE_SECONDS,
             subject=self._subject,
+            reads=reads,
             keep_trace=keep_trace,
         )
         self.topology = load_topology()
@@ -86,6 +106,13 @@ class Stage:
             reorder_seconds=REORDER_SECONDS,
             epoch_seconds=EPOCH,
         )
+
+        if not reconcile:
+            # A bus that loses what it has taken is what reconciliation is there for.
+            self.world.without = frozenset({"lose"})
+        if forgetful:
+            self.world.happenings["forget"] = self.aws.forget
+            self.world.happen_after = {"put_events": ("forget",), "receive_message": ("forget",)}
 
         def now() -> datetime:
             return datetime.fromtimestamp(wall_seconds(loop), UTC)
@@ -103,8 +130,10 @@ class Stage:
 
     async def open(self, *, stock: int) -> None:
         """Put one book on the shelf and start every process."""
+        for service in self.databases:
+            self.aws.tag(f"outbox-of-{service}")
         await self.databases["catalog"].execute(insert(BOOKS).values(**_book(stock)))
-        for name, service, role in PROCESSES:
+        for name, service, role in self._named_processes():
             process = self.processes[name] = ServiceProcess(
                 service=service,
                 role=role,
@@ -113,9 +142,15 @@ class Stage:
                 database=self.databases[service.name],
                 aws=self.aws,
                 connect=self.gateway.connect,
+                republish=self._forgetful,
                 without=() if self.reconcile else (Reconciler, GatewaySweep),
             )
-            self.world.start(name, process.run)
+            self.world.start(name, process.run, skew_seconds=self._skews.get(name, 0.0))
+
+    def _named_processes(self) -> Iterator[tuple[str, Service, str]]:
+        for name, service, role in PROCESSES:
+            for number in range(1, (self._workers if role == "worker" else 1) + 1):
+                yield (name if number == 1 else f"{name}-{number}"), service, role
 
     def dead_letters(self, service: str) -> list[tuple[str, str]]:
         """Message ids and reason codes of a service's dead letters."""

@@ -45,6 +45,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def __init__(self) -> None:
         super().__init__()
         self._selector = _Selector()
+        # Every task, as `asyncio.all_tasks` would find them in a set of all loops' tasks.
+        self.tasks: list[asyncio.Task[Any]] = []
 
     def time(self) -> float:
         """Seconds since the run began."""
@@ -94,7 +96,7 @@ async def _to_its_end(main: Callable[[VirtualLoop], Awaitable[T]], loop: Virtual
         return await main(loop)
     finally:
         own = asyncio.current_task()
-        left = [task for task in asyncio.all_tasks(loop) if task is not own]
+        left = [task for task in loop.tasks if task is not own and not task.done()]
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)

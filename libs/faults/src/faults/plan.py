@@ -3,8 +3,8 @@
 Guarantee: a plan's text and nothing else says what a run will meet, so a failure's report is its
 reproduction.
 
-    order-worker:commit(StockReserved):crash_after payment-worker:put_events(PaymentCaptured)#2:late
-    ^process     ^what it does          ^fault                                              ^2nd time
+    order-worker:commit(StockReserved):crash_after payment-web:put_events(PaymentVoided)#2:late
+    ^process     ^what it does          ^fault                                         ^2nd time
 """
 
 import re
@@ -26,7 +26,9 @@ TWISTS: Mapping[str, str] = {
     "late": "it takes effect beyond every lease and deadline",
     "reorder": "what comes later overtakes it",
     "lose": "it is confirmed, and lost",
+    "fail_before": "it takes no effect, and the answer is an error of the server's",
     "fail_after": "it takes effect, and the answer is an error of the server's",
+    "forget": "it takes effect; then the bus, the queues and the tables forget everything",
 }
 _STRIKE = re.compile(r"([\w-]+):(\w+)\(([^)]*)\)(?:#(\d+))?:(\w+)")
 

@@ -51,6 +51,10 @@ class Scenario(Protocol):
         """Short and stable: it stands in reproductions."""
         ...
 
+    def is_worth(self, plan: Plan) -> bool:
+        """Whether a plan of several faults can come to anything that no shorter plan shows."""
+        ...
+
     def run(self, plan: Plan, seed: int, *, keep_trace: bool = False) -> Outcome:
         """Play it once in a new world."""
         ...

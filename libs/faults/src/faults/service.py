@@ -25,7 +25,8 @@ SWEEP_SECONDS = 20.0
 class ServiceProcess:
     """A role of a service: `run` is one life of it.
 
-    `without` names classes of workers that are left out, such as reconciliation's.
+    `without` names classes of workers that are left out, such as reconciliation's; `republish`:
+    whether somebody looks for a bus that has forgotten everything.
     """
 
     service: Service
@@ -36,6 +37,7 @@ class ServiceProcess:
     aws: MemoryAws
     connect: Callable[[Incarnation], Callable[..., HttpConnections]] | None = None
     without: tuple[type, ...] = ()
+    republish: bool = False
     application: Any = None
 
     async def run(self, life: Incarnation) -> None:
@@ -48,16 +50,17 @@ class ServiceProcess:
             workers.extend(parts.web_workers)
         else:
             workers.extend(parts.workers)
-            workers.append(
-                RepublishSweeper(
-                    resources.engine,
-                    resources.tables,
-                    resources.events,
-                    service=self.service.name,
-                    bus=self.topology.bus,
-                    interval_seconds=3 * SWEEP_SECONDS,
+            if self.republish:
+                workers.append(
+                    RepublishSweeper(
+                        resources.engine,
+                        resources.tables,
+                        resources.events,
+                        service=self.service.name,
+                        bus=self.topology.bus,
+                        interval_seconds=SWEEP_SECONDS,
+                    )
                 )
-            )
         running = [
             asyncio.create_task(worker.run())
             for worker in workers

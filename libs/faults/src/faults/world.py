@@ -7,7 +7,7 @@ give the same trace.
 
 import asyncio
 import hashlib
-import random
+import zlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar, copy_context
@@ -58,11 +58,15 @@ class Incarnation:
     ) -> T:
         """See `Gate`: this is the gate that lets a plan's faults in."""
         world = self._world
-        await self._thawed()
+        if self.dead or self.frozen_until:
+            await self._thawed()
+        if operation in READS and not world.reads:
+            return effect(None)
         fault = world.visit(self.process, operation, detail, twists)
         if fault is None:
             await asyncio.sleep(world.latency())
-            await self._thawed()
+            if self.dead or self.frozen_until:
+                await self._thawed()
             result = effect(None)
             world.stepped(self.process, operation)
             return result
@@ -86,7 +90,10 @@ class Incarnation:
         else:
             await asyncio.sleep(world.latency())
         await self._thawed()
-        result = effect(fault if fault in TWISTS else None)
+        happening = world.happenings.get(fault)
+        result = effect(fault if fault in TWISTS and happening is None else None)
+        if happening is not None:
+            happening()
         world.stepped(self.process, fault)
         if fault == "crash_after":
             raise self.die()
@@ -100,8 +107,10 @@ class Incarnation:
     async def _thawed(self) -> None:
         """Return once the process runs; raises ProcessDead if it does no more."""
         loop = asyncio.get_running_loop()
-        while not self.dead and loop.time() < self.frozen_until:
+        if not self.dead and loop.time() < self.frozen_until:
             await asyncio.sleep(self.frozen_until - loop.time())
+            await self._thawed()  # It may have been stopped once more meanwhile.
+        self.frozen_until = 0.0
         if self.dead:
             raise ProcessDead(f"{self.process} {self.number} is dead")
 
@@ -124,6 +133,7 @@ class World:
 
     `pause_seconds` is how long a paused process stands still; it has to outlast every lease,
     visibility and deadline. `subject(operation, detail)` names what an operation is done to.
+    `reads`: whether operations that change nothing count as operations.
     """
 
     def __init__(
@@ -134,12 +144,17 @@ class World:
         *,
         pause_seconds: float,
         subject: Callable[[str, Sequence[str]], str],
+        reads: bool = True,
         keep_trace: bool = False,
     ) -> None:
         self.loop = loop
+        self.reads = reads
         self.plan = plan
         self.pause_seconds = pause_seconds
-        self.dice = random.Random(seed)
+        self._seed = seed
+        self._last = b""
+        # Operations before this is set cannot be hit, and do not count.
+        self.armed = True
         self.visits: list[Visit] = []
         self.met: list[Strike] = []
         # The number of visits when the last of the faults was met.
@@ -148,6 +163,11 @@ class World:
         self.crashes = 0
         self.trace: list[str] | None = [] if keep_trace else None
         self.on_step: list[Callable[[str, str], None]] = []
+        # What may befall the world itself, by the fault's name, and after which operations.
+        self.happenings: dict[str, Callable[[], None]] = {}
+        self.happen_after: dict[str, tuple[str, ...]] = {}
+        # Twists that this world does not have.
+        self.without: frozenset[str] = frozenset()
         self._subject = subject
         self._planned = {strike.site: strike.fault for strike in plan.strikes}
         self._counts: Counter[tuple[str, str, str]] = Counter()
@@ -188,26 +208,38 @@ class World:
                 task.cancel()
 
     def latency(self) -> float:
-        """How long the next operation takes."""
-        return self.dice.uniform(*LATENCY_SECONDS)
+        """How long the operation takes that was reached last.
+
+        It follows from the seed and the operation, not from what came before: so a fault changes
+        the order of events only by what it does.
+        """
+        shortest, longest = LATENCY_SECONDS
+        share = (zlib.crc32(self._last, self._seed) & 0xFFFF) / 0xFFFF
+        return shortest + share * (longest - shortest)
 
     def visit(
         self, process: str, operation: str, detail: Sequence[str], twists: Sequence[str]
     ) -> str | None:
         """Note that an operation is reached; the fault that it meets, if any."""
+        if not self.armed:
+            return None
         subject = self._subject(operation, detail)
         key = (process, operation, subject)
         self._counts[key] += 1
         site = Site(*key, self._counts[key])
-        if operation in _READS:
+        if operation in READS:
             faults: tuple[str, ...] = ("error_before",)
         elif operation in _DELIVERIES:
             faults = tuple(twists)
         else:
-            faults = (*KINDS, *twists)
+            faults = (*KINDS, *twists, *self.happen_after.get(operation, ()))
+            if self.without:
+                faults = tuple(fault for fault in faults if fault not in self.without)
         self.visits.append(Visit(site, faults))
         fault = self._planned.pop(site, None) if self._planned else None
-        self._note(f"{self.loop.time():.6f} {site} {fault or ''}")
+        name = str(site)
+        self._last = name.encode()
+        self._note(f"{self.loop.time():.6f} {name} {fault or ''}")
         if fault is not None:
             self.met.append(Strike(site, fault))
             self.last_met_at = len(self.visits)
@@ -262,7 +294,7 @@ class World:
 
 
 # Operations that change nothing: a crash around them is one around what comes next.
-_READS = frozenset({"begin", "read"})
+READS = frozenset({"begin", "read"})
 # What the outside does by itself: nobody's process dies of it.
 _DELIVERIES = frozenset({"deliver"})
 
@@ -278,6 +310,7 @@ def in_process(life: Incarnation, call: Callable[[], T]) -> T:
 def _tracked_task(loop: VirtualLoop, coroutine: Any, context: Any = None) -> asyncio.Task[Any]:
     """Every task belongs to the process that starts it, and dies with it."""
     task = asyncio.Task(coroutine, loop=loop, context=context)
+    loop.tasks.append(task)
     life = context[_INCARNATION] if context and _INCARNATION in context else _INCARNATION.get()
     if life is not None:
         life.tasks.append(task)

@@ -16,11 +16,12 @@ import asyncio
 import logging
 import random
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
-from sqlalchemy import func, literal, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import bindparam, func, literal, select
+from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from messaging.envelope import utc_now
@@ -97,11 +98,16 @@ class RepublishSweeper:
         return count
 
     async def _unsend(self, born: datetime) -> int:
-        outbox, unsent = self._tables.outbox, self._tables.unsent
-        written = outbox.c.created_at
-        # Back from the last message to the old bus; since then the stack may have stood still.
-        last = select(func.max(written)).where(written <= born).scalar_subquery()
-        recent = select(outbox.c.id).where(written >= last - literal(WINDOW))
-        statement = insert(unsent).from_select(["message_id"], recent).on_conflict_do_nothing()
         async with self._engine.begin() as connection:
-            return int((await connection.execute(statement)).rowcount)
+            answer = await connection.execute(_unsending(self._tables), {"born": born})
+            return int(answer.rowcount)
+
+
+@cache
+def _unsending(tables: MessagingTables) -> Insert:
+    outbox, unsent = tables.outbox, tables.unsent
+    written = outbox.c.created_at
+    # Back from the last message to the old bus; since then the stack may have stood still.
+    last = select(func.max(written)).where(written <= bindparam("born")).scalar_subquery()
+    recent = select(outbox.c.id).where(written >= last - literal(WINDOW))
+    return insert(unsent).from_select(["message_id"], recent).on_conflict_do_nothing()

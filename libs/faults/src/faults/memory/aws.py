@@ -81,6 +81,10 @@ class MemoryAws:
         """Put a message into a queue, past all clients."""
         self._queues[queue_name].put(body)
 
+    def tag(self, name: str) -> None:
+        """Leave a tag on the bus, past all clients."""
+        self._bus.tags[name] = "true"
+
     def is_idle(self) -> bool:
         """Whether no service has a message to come, be it hidden, delayed or held back."""
         return self._bus.is_idle() and not any(self._service_queues)
