@@ -8,6 +8,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -17,6 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.schema import CreateSchema, DropSchema
 
 from contracts import load_topology
+from faults.gate import OpenGate
+from faults.memory.database import MemoryDatabase
 from messaging.topology import Applied, apply
 from stack import EmbeddedServers
 
@@ -82,6 +85,16 @@ async def new_database(servers: EmbeddedServers) -> AsyncIterator[NewDatabase]:
             )
 
         yield create
+
+
+@pytest.fixture(params=["memory", "postgres"])
+async def either_database(request: pytest.FixtureRequest, new_database: NewDatabase) -> NewDatabase:
+    """As `new_database`, once in memory and once on the real server: one suite for both."""
+
+    async def create(metadata: MetaData) -> Any:
+        return MemoryDatabase(metadata, now=lambda: datetime.now(UTC)).engine(OpenGate())
+
+    return create if request.param == "memory" else new_database
 
 
 @asynccontextmanager

@@ -11,8 +11,8 @@ tracing does, they go through SQLAlchemy all the same, so that nothing is missed
 
 from collections import namedtuple
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
-from typing import Any
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Protocol
 
 import asyncpg
 from sqlalchemy import Executable
@@ -33,14 +33,38 @@ _DRIVER_ERRORS = (
 )
 
 
-@asynccontextmanager
-async def transaction(autocommit: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+class OwnEngine(Protocol):
+    """An engine with another database behind it, which opens its transactions by itself."""
+
+    def transaction(self) -> AbstractAsyncContextManager[Any]:
+        """What `transaction` promises."""
+        ...
+
+
+class OwnConnection(Protocol):
+    """A connection to another database, which runs prepared statements by itself."""
+
+    async def run_prepared(self, statement: Executable, parameters: Mapping[str, Any]) -> list[Any]:
+        """What a call of `Prepared` promises."""
+        ...
+
+
+def transaction(
+    autocommit: AsyncEngine | OwnEngine,
+) -> AbstractAsyncContextManager[AsyncConnection]:
     """A connection with an open transaction; commits at the end, rolls back on any error.
 
     `autocommit` is the engine under `execution_options(isolation_level="AUTOCOMMIT")`, so that
     SQLAlchemy leaves beginning and ending to asyncpg. A connection that is lost, or whose end was
     cut off, is discarded.
     """
+    if isinstance(autocommit, AsyncEngine):
+        return _driver_transaction(autocommit)
+    return autocommit.transaction()
+
+
+@asynccontextmanager
+async def _driver_transaction(autocommit: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     async with autocommit.connect() as connection:
         driver = _driver(connection)
         sql_transaction = driver.transaction()
@@ -86,8 +110,12 @@ class Prepared:
         self._row: Any = None
 
     async def __call__(
-        self, connection: AsyncConnection, parameters: Mapping[str, Any] | None = None
+        self,
+        connection: AsyncConnection | OwnConnection,
+        parameters: Mapping[str, Any] | None = None,
     ) -> list[Any]:
+        if not isinstance(connection, AsyncConnection):
+            return await connection.run_prepared(self._statement, parameters or {})
         if not _goes_straight(connection):
             result = await connection.execute(self._statement, parameters or {})
             return list(result) if result.returns_rows else []
