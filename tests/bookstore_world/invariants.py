@@ -121,9 +121,12 @@ def broken_at_rest(stage: Stage, acknowledged: list[str]) -> Iterator[str]:
     yield from _stock(stage, orders)
     yield from _sagas(stage, orders)
     yield from _messages(stage)
+    yield from _told(stage)
     for order_id in acknowledged:
         if order_id not in orders:
             yield f"I9 acknowledged: order {order_id} does not exist"
+    if len(orders) > len(set(acknowledged)):
+        yield f"I6 twice: {len(orders)} orders for {len(set(acknowledged))} requests"
 
 
 def _money(stage: Stage, orders: Mapping[str, Any]) -> Iterator[str]:
@@ -143,6 +146,8 @@ def _money(stage: Stage, orders: Mapping[str, Any]) -> Iterator[str]:
         status = order["status"] if order is not None else "unknown"
         if sums[payment_id] != expected:
             yield f"I1 money: an order that is {status} has cost {sums[payment_id]}, not {expected}"
+        if kinds["captured"] and status == "rejected":
+            yield "I1 money: a rejected order was charged, and its money given back"
         if kinds["captured"] > 1 or kinds["refunded"] > 1:
             yield f"I6 twice: one payment's moves are {dict(kinds)}"
         held = kinds["authorized"] - kinds["captured"] - kinds["voided"]
@@ -178,6 +183,21 @@ def _sagas(stage: Stage, orders: Mapping[str, Any]) -> Iterator[str]:
     for payment in stage.databases["payment"].rows(PAYMENTS):
         if payment["status"] in ("authorizing", "refund_pending"):
             yield f"I4 terminal: a payment is left {payment['status']}"
+
+
+def _told(stage: Stage) -> Iterator[str]:
+    """I6 and I7: the customer hears each outcome once, and no outcome after the last one."""
+    told: dict[str, list[str]] = {}
+    for row in stage.databases["order"].rows(TABLES["order"].outbox):
+        if row["type"] in ("OrderConfirmed", "OrderRejected", "OrderCancelled"):
+            told.setdefault(row["subject"], []).append(row["type"])
+    for kinds in told.values():
+        if sorted(kinds) not in (
+            ["OrderConfirmed"],
+            ["OrderRejected"],
+            ["OrderCancelled", "OrderConfirmed"],
+        ):
+            yield f"I6 twice: a customer is told {', '.join(kinds)}"
 
 
 def _messages(stage: Stage) -> Iterator[str]:

@@ -103,10 +103,21 @@ class Course:
         """I8: an order comes to the business's outcome unless a fault was as long as a deadline."""
         if any(strike.fault in LONG_FAULTS for strike in stage.world.met):
             return []
+        orders = stage.databases["order"].rows(ORDERS)
+        sagas = stage.databases["order"].rows(SAGAS_TABLE)
+        passed = [
+            entry["step"]
+            for saga in sagas
+            for entry in saga["state"]["history"]
+            if entry["event"] == "deadline_passed"
+        ]
         return [
-            f"I8 outcome: the order is {order['status']} ({order['reason']}), not {self.expected}"
-            for order in stage.databases["order"].rows(ORDERS)
-            if order["status"] != self.expected
+            *(
+                f"I8 outcome: the order is {order['status']} ({order['reason']})"
+                for order in orders
+                if order["status"] != self.expected
+            ),
+            *(f"I8 deadline: {step} took longer than any fault" for step in passed),
         ]
 
 

@@ -68,13 +68,13 @@ def wall_seconds(loop: VirtualLoop) -> float:
 def clocks_of(loop: VirtualLoop) -> Iterator[None]:
     """Make the `time` module tell the loop's time; asyncio's other loops stand still meanwhile."""
     originals = time.time, time.time_ns, time.monotonic
-    time.time = lambda: EPOCH + loop.time() + SKEW_SECONDS.get()  # type: ignore[assignment]
-    time.time_ns = lambda: int(time.time() * 1e9)  # type: ignore[assignment]
-    time.monotonic = loop.time  # type: ignore[assignment]
+    time.time = lambda: EPOCH + loop.time() + SKEW_SECONDS.get()
+    time.time_ns = lambda: int(time.time() * 1e9)
+    time.monotonic = loop.time
     try:
         yield
     finally:
-        time.time, time.time_ns, time.monotonic = originals  # type: ignore[assignment]
+        time.time, time.time_ns, time.monotonic = originals
 
 
 def run_virtually(main: Callable[[VirtualLoop], Awaitable[T]]) -> T:
