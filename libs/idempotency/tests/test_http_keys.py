@@ -227,3 +227,47 @@ async def test_more_requests_than_one_call_takes_all_get_their_own_answers(new: 
     )
     replays = await asyncio.gather(*(keys.begin(name, ORDER) for name in names))
     assert replays == [Replay(StoredResponse(202, name.encode(), {})) for name in names]
+
+
+async def test_take_over_that_the_client_repeats_is_still_ours(new: New, aws: Any) -> None:
+    """botocore repeats a write whose answer it lost; the second then meets the first."""
+
+    class Repeating:
+        exceptions = aws.dynamodb.exceptions
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(aws.dynamodb, name)
+
+        async def put_item(self, **arguments: Any) -> Any:
+            await aws.dynamodb.put_item(**arguments)
+            return await aws.dynamodb.put_item(**arguments)
+
+    await claimed(new(lease_seconds=-1))
+    assert isinstance(await new(Repeating()).begin("key", ORDER), Claimed)
+
+
+async def test_two_answers_under_one_key_are_one_statement(new: New, aws: Any) -> None:
+    """DynamoDB refuses a whole call that names an item twice, and 24 other answers with it."""
+    asked: list[list[str]] = []
+
+    class Listening:
+        exceptions = aws.dynamodb.exceptions
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(aws.dynamodb, name)
+
+        async def batch_execute_statement(self, **arguments: Any) -> Any:
+            asked.append([s["Parameters"][2]["S"] for s in arguments["Statements"][:]])
+            return await aws.dynamodb.batch_execute_statement(**arguments)
+
+    keys = new(lease_seconds=-1)
+    first, second = await claimed(keys), await claimed(keys)
+    listening = new(Listening())
+    later = StoredResponse(202, b"later", {})
+    await asyncio.gather(
+        listening.complete("key", first, ANSWER),
+        listening.complete("other", first, ANSWER),
+        listening.complete("key", second, later),
+    )
+    assert [len(keys) for keys in asked] == [2]
+    assert await new().begin("key", ORDER) == Replay(later)

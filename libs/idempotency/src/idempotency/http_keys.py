@@ -205,15 +205,25 @@ class HttpIdempotency:
             }
         try:
             await self._dynamodb.put_item(
-                TableName=self._table, Item=record, ConditionExpression=condition, **arguments
+                TableName=self._table,
+                Item=record,
+                ConditionExpression=condition,
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                **arguments,
             )
-        except self._dynamodb.exceptions.ConditionalCheckFailedException:
-            return InProgress()
+        except self._dynamodb.exceptions.ConditionalCheckFailedException as error:
+            winner = error.response.get("Item", {}).get("owner")
+            if winner != record["owner"]:
+                return InProgress()
+            # It is ourselves: the client below us repeated a write that had gone through.
         return Claimed(token, record["fingerprint"]["S"])
 
     async def _complete_all(
         self, answers: list[tuple[str, str, StoredResponse]]
     ) -> Sequence[BaseException | None]:
+        # Of two answers under one key the second has the lease: the first would be refused, and a
+        # call that names a key twice would be refused as a whole.
+        last_of = {key: token for key, token, _ in answers}
         statements = [
             {
                 "Statement": f'UPDATE "{self._table}" SET "state" = ? SET "response" = ? '  # noqa: S608
@@ -226,13 +236,15 @@ class HttpIdempotency:
                 ],
             }
             for key, token, response in answers
+            if last_of[key] == token
         ]
         answer = await self._dynamodb.batch_execute_statement(Statements=statements)
         results: list[BaseException | None] = []
-        for response in answer["Responses"]:
-            error = response.get("Error")
-            lost = error is None or error.get("Code") == "ConditionalCheckFailed"
-            results.append(None if lost else RecordsUnavailable(f"answer not stored: {error}"))
+        responses = iter(answer["Responses"])
+        for key, token, _ in answers:
+            error = next(responses).get("Error") if last_of[key] == token else None
+            settled = error is None or error.get("Code") == "ConditionalCheckFailed"
+            results.append(None if settled else RecordsUnavailable(f"answer not stored: {error}"))
         return results
 
 
