@@ -32,9 +32,16 @@ class Customer:
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
         self.acknowledged: list[str] = []
+        self._keys: set[str] = set()
 
-    async def place(self, key: str, *, card: str, copies: int = 1) -> str | None:
-        """Order some copies of the one book; the order's id, or None if it is refused."""
+    @property
+    def asked(self) -> int:
+        """With how many different keys: there may be no more orders."""
+        return len(self._keys)
+
+    async def place(self, key: str, *, card: str, copies: int = 1) -> str:
+        """Order some copies of the one book; the order's id. Raises Problem if it is refused."""
+        self._keys.add(key)
         lines = [OrderLine.model_validate({**_ONE_COPY, "quantity": copies})]
 
         async def ask() -> Any:

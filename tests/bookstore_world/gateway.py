@@ -41,6 +41,8 @@ class WorldGateway:
         self._application = application
         self._late_seconds = late_seconds
         self._under_way = 0
+        # How many answers were a key's stored ones.
+        self.replays = 0
         self.simulator = Simulator(Settings(api_key=API_KEY))
         self.store = self.simulator.store
         self.store.publish = self._publish
@@ -118,6 +120,7 @@ class WorldGateway:
             raise RuntimeError("the simulator waits for something, which only its faults let it do")
         start, content = sent
         answered = {name.decode(): value.decode("latin-1") for name, value in start["headers"]}
+        self.replays += answered.get("idempotent-replayed") == "true"
         return Answer(start["status"], answered, content["body"])
 
     def _publish(self, event: Event) -> None:

@@ -39,6 +39,7 @@ PAUSE_SECONDS = 200.0
 REORDER_SECONDS = 10.0
 BOOK_ID = "0b0c7a3e-93a5-5d52-8d4e-0f6f1c2d3e4f"
 PRICE_MINOR = 1200
+TABLES = {"order": ORDER.tables, "catalog": CATALOG.tables, "payment": PAYMENT.tables}
 _DATABASE = SecretStr("postgresql+asyncpg://world:world@127.0.0.1:1/world")
 PROCESSES = (
     ("order-web", ORDER, "web"),
@@ -88,6 +89,8 @@ class Stage:
         self._workers = workers
         self._skews = skews
         self._forgetful = forgetful
+        # Ids of messages that were put into the queues past all services.
+        self.strangers: set[str] = set()
         self._names: dict[str, str] = {}
         self._named = 0
         self.world = World(
@@ -151,6 +154,10 @@ class Stage:
         for name, service, role in PROCESSES:
             for number in range(1, (self._workers if role == "worker" else 1) + 1):
                 yield (name if number == 1 else f"{name}-{number}"), service, role
+
+    def inbox(self, service: str) -> list[str]:
+        """The types of what a service has handled."""
+        return [row["type"] for row in self.databases[service].rows(TABLES[service].inbox)]
 
     def dead_letters(self, service: str) -> list[tuple[str, str]]:
         """Message ids and reason codes of a service's dead letters."""

@@ -21,6 +21,10 @@ EPOCH = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
 SKEW_SECONDS: ContextVar[float] = ContextVar("skew_seconds", default=0.0)
 
 
+# As `time.get_clock_info("monotonic")` has it on Linux.
+RESOLUTION_SECONDS = 1e-9
+
+
 class Deadlock(RuntimeError):
     """Nothing is ready and no timer is left: whoever still waits would wait for ever."""
 
@@ -34,8 +38,9 @@ class _Selector:
     def select(self, timeout: float | None) -> list[Any]:
         if timeout is None:
             raise Deadlock("every task waits for another one")
-        if timeout > 0:
-            self.now += timeout
+        # A little always passes, as for real: asyncio runs what is due within its clock's
+        # resolution, and who then finds the time not yet come would otherwise look again for ever.
+        self.now += timeout + RESOLUTION_SECONDS if timeout > 0 else RESOLUTION_SECONDS
         return []
 
 
@@ -45,6 +50,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def __init__(self) -> None:
         super().__init__()
         self._selector = _Selector()
+        self._clock_resolution = RESOLUTION_SECONDS
         # Every task, as `asyncio.all_tasks` would find them in a set of all loops' tasks.
         self.tasks: list[asyncio.Task[Any]] = []
 

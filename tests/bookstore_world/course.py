@@ -1,0 +1,247 @@
+"""A course of events that can be hit: what customers wish for, played in a new world.
+
+Guarantee: a course is a pure function of plan and seed; what it expects of the orders is the
+business's outcome, unless a fault lasted as long as a deadline.
+"""
+
+import asyncio
+import logging
+import random
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from bookstore_world.customer import Customer, Unanswered
+from bookstore_world.invariants import StepInvariants, at_rest, broken_at_rest
+from bookstore_world.stage import Stage
+from bookstore_world.witness import Witness
+from faults.loop import VirtualLoop, run_virtually
+from faults.plan import Plan, Strike
+from faults.scenario import Outcome, Repairer
+from order_service.store import ORDERS, SAGAS_TABLE
+
+CARDS: Mapping[str, str] = {
+    "good": "pm_card_visa",
+    "declined": "pm_card_visa_chargeDeclined",
+    "refund-pending": "pm_card_pendingRefund",
+    "refund-fails": "pm_card_refundFail",
+}
+# Faults that last as long as a deadline, or take a message away: an order may then be refused.
+LONG_FAULTS = frozenset({"pause_before", "pause_after", "late", "lose", "forget"})
+# Reasons of the business; any other says that a fault cost a customer the order.
+BUSINESS_REASONS = frozenset({"out_of_stock", "card_declined", "refund_failed", None})
+# Beyond all resends of all steps (15 minutes each) and what reconciliation takes.
+LIMIT_SECONDS = 3_600.0
+LOOK_SECONDS = 10.0
+SETTLE_SECONDS = 1.0
+_WISH = re.compile(r"([a-z-]+)\*(\d+)(!?)")
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """One order: `copies` of the book on a card, cancelled once it is confirmed if so wished."""
+
+    card: str = "good"
+    copies: int = 1
+    cancel: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.card}*{self.copies}{'!' if self.cancel else ''}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Wish":
+        """Read what `str` wrote; raises ValueError."""
+        found = _WISH.fullmatch(text)
+        if found is None or found.group(1) not in CARDS:
+            raise ValueError(f"{text!r} is no wish; one looks like good*1 or declined*2!")
+        return cls(found.group(1), int(found.group(2)), bool(found.group(3)))
+
+
+Act = Callable[[Stage, Customer], Awaitable[list[str]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """Some wishes at once, on a shelf with `stock` copies.
+
+    `expected` are the orders' statuses at the end, sorted, when no fault was long; None where they
+    depend on who is first. `act` is what else happens; it answers what it found broken. `letters`
+    are the reasons of the dead letters that have to be there at the end. The rest as in Stage.
+    """
+
+    name: str
+    wishes: tuple[Wish, ...]
+    expected: tuple[str, ...] | None = None
+    stock: int = 5
+    act: Act | None = None
+    letters: tuple[str, ...] = ()
+    armed_once_confirmed: bool = False
+    reconcile: bool = True
+    workers: int = 1
+    forgetful: bool = False
+    skews: tuple[tuple[str, float], ...] = ()
+    reads: bool = False
+
+    def is_worth(self, plan: Plan) -> bool:
+        """With reconciliation on, short faults of the saga are over before it may begin (its grace
+        age), so it finds what it finds in a single: only long ones meet it, and its own.
+        """
+        if not self.reconcile:
+            return True
+        if any(strike.fault in LONG_FAULTS for strike in plan.strikes):
+            return True
+        return all(_is_of_reconciliation(strike) for strike in plan.strikes)
+
+    def run(self, plan: Plan, seed: int, *, keep_trace: bool = False) -> Outcome:
+        """Play it in a new world."""
+        random.seed(seed)
+        logging.disable(logging.CRITICAL)
+        try:
+            return run_virtually(lambda loop: self._play(loop, plan, seed, keep_trace))
+        finally:
+            logging.disable(logging.NOTSET)
+
+    async def _play(self, loop: VirtualLoop, plan: Plan, seed: int, keep_trace: bool) -> Outcome:
+        stage = Stage(
+            loop,
+            plan,
+            seed,
+            reconcile=self.reconcile,
+            workers=self.workers,
+            forgetful=self.forgetful,
+            skews=dict(self.skews),
+            reads=self.reads,
+            keep_trace=keep_trace,
+        )
+        world = stage.world
+        steps, witness = StepInvariants(stage), Witness(stage)
+        if self.armed_once_confirmed:
+            # What may befall the order before it is confirmed, other courses show.
+            world.armed = False
+            world.on_step.append(lambda process, operation: _arm_once_confirmed(stage))
+        await stage.open(stock=self.stock)
+        customer = Customer(stage)
+        broken: list[str] = []
+        try:
+            async with asyncio.timeout(LIMIT_SECONDS):
+                found = await asyncio.gather(*self._customers(stage, customer))
+                broken += [each for several in found for each in several]
+                await _rest(stage)
+        except Unanswered:
+            broken.append("I9 acknowledged: nobody answers any more")
+        except TimeoutError:
+            broken.append(f"I4 terminal: still moving after {LIMIT_SECONDS:.0f} s")
+        rested_at = loop.time()
+        broken += steps.broken
+        broken += broken_at_rest(stage, customer, self.letters)
+        broken += self._unexpected(stage)
+        broken += [f"stand-in: {what} is not supported" for what in stage.aws.unsupported]
+        world.stop()
+        return Outcome(
+            met=tuple(world.met),
+            visits=tuple(world.visits),
+            after_last=world.last_met_at,
+            violations=tuple(dict.fromkeys(broken)),
+            seconds=rested_at,
+            recovery_seconds=rested_at - world.last_met_seconds,
+            repairer=_repairer(stage, bool(broken)),
+            trace_hash=world.trace_hash,
+            reached=witness.reached(),
+            trace=tuple(world.trace or ()),
+        )
+
+    def _customers(self, stage: Stage, customer: Customer) -> list[Awaitable[list[str]]]:
+        async def fulfil(number: int, wish: Wish) -> list[str]:
+            order_id = await customer.place(
+                f"key-{number}", card=CARDS[wish.card], copies=wish.copies
+            )
+            if wish.cancel:
+                await customer.cancel(order_id)
+            return []
+
+        wishes: list[Awaitable[list[str]]] = [
+            fulfil(number, wish) for number, wish in enumerate(self.wishes)
+        ]
+        return [*wishes, self.act(stage, customer)] if self.act is not None else wishes
+
+    def _unexpected(self, stage: Stage) -> list[str]:
+        """I8: an order comes to the business's outcome unless a fault was as long as a deadline."""
+        if any(strike.fault in LONG_FAULTS for strike in stage.world.met):
+            return []
+        orders = stage.databases["order"].rows(ORDERS)
+        statuses = tuple(sorted(order["status"] for order in orders))
+        broken = [
+            f"I8 outcome: an order is {order['status']} for {order['reason']}"
+            for order in orders
+            if order["reason"] not in BUSINESS_REASONS
+        ]
+        if self.expected is not None and statuses != self.expected:
+            broken.append(f"I8 outcome: {', '.join(statuses)}, not {', '.join(self.expected)}")
+        passed = [
+            entry["step"]
+            for saga in stage.databases["order"].rows(SAGAS_TABLE)
+            for entry in saga["state"]["history"]
+            if entry["event"] == "deadline_passed"
+        ]
+        return [*broken, *(f"I8 deadline: {step} took longer than any fault" for step in passed)]
+
+
+def story(text: str) -> Course:
+    """A course from one line, `stock=2 workers=2 good*1 good*2! declined*1`; raises ValueError."""
+    given = {"stock": 5, "workers": 1, "reconcile": 0}
+    wishes = []
+    for word in text.split():
+        name, equals, value = word.partition("=")
+        if not equals:
+            wishes.append(Wish.parse(word))
+        elif name in given:
+            given[name] = int(value)
+        else:
+            raise ValueError(f"{name!r} is none of {', '.join(given)}")
+    return Course(
+        text,
+        tuple(wishes),
+        stock=given["stock"],
+        workers=given["workers"],
+        reconcile=bool(given["reconcile"]),
+    )
+
+
+def _is_of_reconciliation(strike: Strike) -> bool:
+    return "econcile" in strike.site.subject or "sweeps" in strike.site.subject
+
+
+def _arm_once_confirmed(stage: Stage) -> None:
+    if not stage.world.armed and any(
+        order["status"] != "pending" for order in stage.databases["order"].rows(ORDERS)
+    ):
+        stage.world.armed = True
+
+
+async def _rest(stage: Stage) -> None:
+    """Return once nothing moves any more."""
+    await asyncio.sleep(SETTLE_SECONDS)
+    while True:
+        if at_rest(stage):
+            # Once more: between two messages everything looks at rest for a moment.
+            await asyncio.sleep(SETTLE_SECONDS)
+            if at_rest(stage):
+                return
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+def _repairer(stage: Stage, broken: bool) -> Repairer:
+    if broken:
+        return Repairer.HUMAN
+    sagas = stage.databases["order"].rows(SAGAS_TABLE)
+    events = [entry["event"] for saga in sagas for entry in saga["state"]["history"]]
+    repairs = [
+        repair["action"]
+        for _, detail in stage.aws.published
+        for repair in detail["data"].get("repaired", ())
+    ]
+    if repairs:
+        return Repairer.HUMAN if "none" in repairs else Repairer.RECONCILER
+    if "deadline_passed" in events:
+        return Repairer.DEADLINE
+    return Repairer.RETRY if stage.world.met else Repairer.NOBODY
