@@ -184,6 +184,15 @@ STATEMENTS: dict[str, tuple[Any, tuple[Any, ...]]] = {
         ),
         (numbers,),
     ),
+    "outer join of one": (
+        lambda i: (
+            select(T.id, P.name)
+            .select_from(THINGS)
+            .outerjoin(PARTS, P.weight == T.count)
+            .where(P.thing_id == i)
+        ),
+        (ids,),
+    ),
     "above average": (
         lambda: select(T.id).where(
             T.count >= select(func.max(T.count)).where(T.tag.is_(None)).scalar_subquery()
