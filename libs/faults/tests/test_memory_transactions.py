@@ -364,6 +364,25 @@ async def test_a_unique_value_that_moves_is_waited_for(
     )
 
 
+async def test_a_unique_value_that_was_taken_for_a_moment_is_free(
+    engine: AsyncEngine, autocommit: AsyncEngine
+) -> None:
+    first = update(NOTES).where(NOTES.c.id == 1)
+    await in_transaction(engine, first.values(tag="passing"), first.values(tag="last"))
+    async with transaction(autocommit) as holder:
+        await holder.execute(bump(1))
+        assert await in_transaction(engine, insert(NOTES).values(id=3, tag="passing")) == [1]
+
+
+async def test_a_statement_must_not_update_on_conflict_what_it_has_just_written(
+    engine: AsyncEngine,
+) -> None:
+    statement = upsert(NOTES).values([{"id": 3, "count": 1}, {"id": 3, "count": 2}])
+    statement = statement.on_conflict_do_update(index_elements=["id"], set_={"count": 7})
+    assert await outcome(in_transaction(engine, statement)) == "21000"
+    assert await counts(engine) == {1: 0, 2: 0}
+
+
 async def test_a_deadlock_ends_one_of_the_circle(
     engine: AsyncEngine, autocommit: AsyncEngine
 ) -> None:

@@ -3,7 +3,7 @@
 Guarantee: NULLs are passed over, and nothing summed up is NULL, as in SQL.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -19,6 +19,20 @@ def is_aggregate(element: Any) -> bool:
     if element.__visit_name__ == "function" and element.name.lower() in _NAMES:
         return True
     return any(is_aggregate(child) for child in element.get_children())
+
+
+def refuse_ungrouped(element: Any, groups: Sequence[Any]) -> None:
+    """Raise NotImplementedError for a column that has many values in a group."""
+    if any(element is group for group in groups) or element.__visit_name__ == "select":
+        return
+    if element.__visit_name__ == "funcfilter":
+        element = element.func
+    if element.__visit_name__ == "function" and element.name.lower() in _NAMES:
+        return
+    if element.__visit_name__ == "column":
+        raise NotImplementedError(f"{element} outside of aggregates and not in GROUP BY")
+    for child in element.get_children():
+        refuse_ungrouped(child, groups)
 
 
 def count_rows(rows: Any, context: Any) -> int:

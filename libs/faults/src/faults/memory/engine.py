@@ -103,7 +103,7 @@ class _Process:
     def abort(self) -> None:
         self.is_dead = True
         for transaction in list(self._open):
-            transaction.abort(ProcessDead())
+            transaction.abort()
 
     async def commit(self, transaction: Transaction, operation: str, fallback: str) -> None:
         """Through the gate; rolled back if it did not come to that."""
@@ -155,10 +155,14 @@ class MemoryEngine:
 
     def begin(self) -> "_Begun":
         """A connection with an open transaction, which commits at the end."""
+        if self._is_autocommit:
+            raise NotImplementedError("begin() under AUTOCOMMIT, which would begin nothing")
         return _Begun(self._process)
 
     def transaction(self) -> "_Begun":
         """See batching.transaction."""
+        if not self._is_autocommit:
+            raise NotImplementedError("transaction() on an engine that is not under AUTOCOMMIT")
         return _Begun(self._process)
 
     def abort(self) -> None:

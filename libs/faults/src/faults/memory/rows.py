@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, Protocol
 
 import asyncpg
 
+from faults.gate import ProcessDead
 from faults.memory import errors
 
 Values = tuple[Any, ...]
@@ -39,11 +40,6 @@ class Slot:
         # Deleted and inserted anew by its holder: another row, for whoever waits for this one.
         self.is_reborn = False
         self.queue: list[_Waiter] = []
-
-    @property
-    def versions(self) -> "tuple[Values | None, Values | None]":
-        """The committed version, and what would become of it."""
-        return self.values, None if self.draft is UNCHANGED else self.draft
 
     def seen_by(self, transaction: "Transaction | None") -> Values | None:
         """The version that a statement of this transaction starts from."""
@@ -70,6 +66,18 @@ class Store(Protocol):
         ...
 
 
+class Trace(Protocol):
+    """What a transaction has left outside of its slots."""
+
+    def undo(self) -> None:
+        """Put back what was there; called for the last trace first."""
+        ...
+
+    def tidy(self) -> None:
+        """Take away what the commit has made meaningless."""
+        ...
+
+
 class Transaction:
     """One transaction: what it holds, what it has written, and whether it waits.
 
@@ -78,7 +86,7 @@ class Transaction:
     """
 
     __slots__ = (
-        "_slots", "_undo", "is_failed", "is_over", "now", "on_end", "waiting_for", "written",
+        "_slots", "_traces", "is_failed", "is_over", "now", "on_end", "waiting_for", "written",
     )  # fmt: skip
 
     def __init__(
@@ -91,16 +99,16 @@ class Transaction:
         self.is_over = False
         self.waiting_for: Slot | None = None
         self._slots: list[tuple[Store, Slot]] = []
-        self._undo: list[Callable[[], None]] = []
+        self._traces: list[Trace] = []
 
     def take(self, store: Store, slot: Slot) -> None:
         """Lock a row that nobody holds."""
         slot.holder = self
         self._slots.append((store, slot))
 
-    def on_rollback(self, undo: Callable[[], None]) -> None:
-        """What else a rollback has to put back; the last first."""
-        self._undo.append(undo)
+    def remember(self, trace: "Trace") -> None:
+        """What else the transaction's end has to see to."""
+        self._traces.append(trace)
 
     async def wait_for(self, slot: Slot, *, wants_lock: bool) -> None:
         """Wait for the end of the transaction that holds the row.
@@ -117,30 +125,34 @@ class Transaction:
             self.waiting_for = None
             if waiter in slot.queue:
                 slot.queue.remove(waiter)
+        if self.is_over:
+            raise ProcessDead  # Killed between the wake-up and its being heard.
 
     def commit(self) -> None:
         """Make everything visible, then free the locks."""
         assert not self.is_over
         for store, slot in self._slots:
             store.keep_draft(slot)
+        for trace in self._traces:
+            trace.tidy()
         self._end()
 
     def rollback(self) -> None:
         """Undo everything and free the locks; does nothing once the transaction is over."""
         if self.is_over:
             return
-        for undo in reversed(self._undo):
-            undo()
+        for trace in reversed(self._traces):
+            trace.undo()
         for store, slot in self._slots:
             store.drop_draft(slot)
         self._end()
 
-    def abort(self, error: BaseException) -> None:
-        """Roll back, and raise this where the transaction waits."""
+    def abort(self) -> None:
+        """Roll back, and raise ProcessDead where the transaction waits."""
         if self.waiting_for is not None:
             for waiter in self.waiting_for.queue:
                 if waiter.transaction is self and not waiter.future.done():
-                    waiter.future.set_exception(error)
+                    waiter.future.set_exception(ProcessDead())
         self.rollback()
 
     def _end(self) -> None:
@@ -151,7 +163,7 @@ class Transaction:
             if slot.queue:
                 _hand_over(store, slot)
         self._slots.clear()
-        self._undo.clear()
+        self._traces.clear()
         if self.on_end is not None:
             self.on_end(self)
 

@@ -10,9 +10,10 @@ from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Select, Table
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql import operators
 
-from faults.memory.aggregates import is_aggregate
+from faults.memory.aggregates import is_aggregate, refuse_ungrouped
 from faults.memory.expressions import Context, Parameters, Scope, compiled
 from faults.memory.logic import Evaluate
 from faults.memory.rows import Slot, Values
@@ -90,6 +91,9 @@ class Reading:
         self._order = _order(statement._order_by_clauses, scope)
         self._groups = [compiled(each, scope) for each in statement._group_by_clauses]
         self._is_grouped = bool(self._groups) or any(map(is_aggregate, self.columns))
+        if self._is_grouped:
+            for each in [*self.columns, *statement._order_by_clauses]:
+                refuse_ungrouped(each, statement._group_by_clauses)
         self._limit = _count(statement._limit_clause, scope)
         self._offset = _count(statement._offset_clause, scope)
         self.locks = self._locks(statement)
@@ -190,13 +194,23 @@ def subquery(statement: Any, parameters: Parameters) -> Callable[[Context], list
 
 def projection(columns: Sequence[Any], scope: Scope) -> Project:
     """From the sources' rows to the values that are answered, in stored form."""
-    if columns and all(column.__visit_name__ == "column" for column in columns):
-        places = [scope.place(column) for column in columns]
-        if len({source for source, _ in places}) == 1 and len(places) > 1:
+    parts = [compiled(column, scope) for column in columns]
+    plain = [_plain(column) for column in columns]
+    if len(columns) > 1 and all(column.__visit_name__ == "column" for column in plain):
+        places = [scope.place(column) for column in plain]
+        if len({source for source, _ in places}) == 1:
             source, pick = places[0][0], itemgetter(*(position for _, position in places))
             return lambda rows, context: pick(rows[source])
-    parts = [compiled(column, scope) for column in columns]
     return lambda rows, context: tuple([part(rows, context) for part in parts])
+
+
+def _plain(column: Any) -> Any:
+    """The column that a label, or the cast of a text to JSON, hands on as it is stored."""
+    if column.__visit_name__ == "label":
+        return _plain(column.element)
+    if column.__visit_name__ == "cast" and isinstance(column.type, JSONB):
+        return _plain(column.clause)
+    return column
 
 
 def _skips(statement: Select[Any]) -> bool:

@@ -6,6 +6,7 @@ the construct, before anything of it runs.
 
 from collections import namedtuple
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import TextClause
@@ -43,7 +44,7 @@ class Plan:
         self.what = self.writing.what if self.writing is not None else "lock rows"
         self._preludes = list(self.parameters.preludes.items())
         self._json = [place for place, column in enumerate(columns) if is_json(column.type)]
-        self._row = _row_class([str(column.key) for column in columns])
+        self._row = _row_class(tuple(str(column.key) for column in columns))
 
     @property
     def is_read(self) -> bool:
@@ -123,7 +124,8 @@ def plan_of(statement: Any, given: Mapping[str, Any]) -> Any:
     return plan
 
 
-def _row_class(names: Sequence[str]) -> Any:
+@lru_cache(maxsize=1024)
+def _row_class(names: tuple[str, ...]) -> Any:
     """Named tuples with `_mapping`, as SQLAlchemy's rows have it."""
     named: Any = namedtuple("Row", names, rename=True)  # type: ignore[misc]
     return type("Row", (named,), {"__slots__": (), "_mapping": property(named._asdict)})

@@ -4,7 +4,7 @@ Guarantee: no row breaks a constraint that is declared on its table (NOT NULL, C
 unique keys), whatever transactions are open.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -46,6 +46,9 @@ class Schema:
         self.checks: list[tuple[str, Check]] = []
         unique: list[Key] = []
         for constraint in table.constraints:
+            nulls_clash = constraint.dialect_options["postgresql"].get("nulls_not_distinct")
+            if constraint.deferrable or nulls_clash:
+                raise NotImplementedError(f"{constraint!r} on {table.name}")
             if isinstance(constraint, CheckConstraint):
                 check = parse_check(str(constraint.sqltext), self.positions)
                 self.checks.append((str(constraint.name), check))
@@ -116,13 +119,18 @@ class MemoryTable:
         return self.serial
 
     def clash(
-        self, transaction: Transaction, values: Values, own: Slot | None = None
+        self,
+        transaction: Transaction,
+        values: Values,
+        keys: Sequence[tuple[int, Key]],
+        own: Slot | None = None,
     ) -> "Clash | None":
         """The first key of these values that is taken, or may be: None if the row can be written.
 
+        `keys`: the table's keys with their numbers, in the order in which they are to be judged;
         `own`: the slot that is to hold the values, in an UPDATE.
         """
-        for number, key in enumerate(self.schema.keys):
+        for number, key in keys:
             value = key.of(values)
             slot = self._entries[number].get(value)
             if slot is None or slot is own:
@@ -130,9 +138,7 @@ class MemoryTable:
             if value is None or (value.__class__ is tuple and None in value):
                 continue
             if slot.holder is not transaction and slot.draft is not UNCHANGED:
-                if any(each is not None and key.of(each) == value for each in slot.versions):
-                    return Clash(key, slot, True)
-                continue
+                return Clash(key, slot, True)
             seen = slot.seen_by(transaction)
             if seen is not None and key.of(seen) == value:
                 return Clash(key, slot, False)
@@ -200,7 +206,7 @@ class MemoryTable:
             if before is slot or value is None or (value.__class__ is tuple and None in value):
                 continue
             entries[value] = slot
-            transaction.on_rollback(_restoring(entries, value, before))
+            transaction.remember(_Entry(entries, self.schema.keys[number], value, slot, before))
 
     def _forget(self, slot: Slot) -> None:
         if self._primary.get(slot.key) is slot:
@@ -216,9 +222,9 @@ class MemoryTable:
         self._primary[slot.key] = fresh
         if self._is_composite:
             self._by_first.setdefault(slot.key[0], []).append(fresh)
-        for entries in self._entries[1:]:
-            for value in [value for value, entered in entries.items() if entered is slot]:
-                entries[value] = fresh
+        for entries, key in zip(self._entries[1:], self.schema.keys[1:], strict=True):
+            if entries.get(key.of(values)) is slot:
+                entries[key.of(values)] = fresh
 
 
 class Clash(NamedTuple):
@@ -229,14 +235,28 @@ class Clash(NamedTuple):
     is_open: bool
 
 
-def _restoring(entries: dict[Any, Slot], value: Any, before: Slot | None) -> Callable[[], None]:
-    def restore() -> None:
-        if before is None:
-            del entries[value]
-        else:
-            entries[value] = before
+class _Entry(NamedTuple):
+    """A unique key that a transaction has entered, and whose it was before."""
 
-    return restore
+    entries: dict[Any, Slot]
+    key: Key
+    value: Any
+    slot: Slot
+    before: Slot | None
+
+    def undo(self) -> None:
+        if self.before is None:
+            del self.entries[self.value]
+        else:
+            self.entries[self.value] = self.before
+
+    def tidy(self) -> None:
+        """A version that the same transaction has replaced had this key."""
+        values = self.slot.values
+        if self.entries.get(self.value) is self.slot and (
+            values is None or self.key.of(values) != self.value
+        ):
+            del self.entries[self.value]
 
 
 def _default(column: Column[Any]) -> Default:

@@ -33,7 +33,7 @@ class Writing:
             if getattr(statement, name, None):
                 raise NotImplementedError(f"{name.strip('_')} of {verb}")
         self.table: Table = statement.table
-        self.columns = list(statement._returning)
+        self.columns = list(statement.exported_columns) if statement._returning else []
         self.schema = schema_of(self.table)
         self.what = f"{verb} {self.table.name}"
         self.row_count = 0
@@ -129,6 +129,10 @@ class Inserting(Writing):
         ):
             raise NotImplementedError(f"{self._conflict!r}")
         self._arbiters = self._arbiters_of(self._conflict)
+        # Those that ON CONFLICT names are judged first; sorting keeps the order of the others.
+        self._keys = sorted(
+            enumerate(self.schema.keys), key=lambda each: each[1].name not in self._arbiters
+        )
         returned = Scope(parameters, subquery)
         returned.add(self.table)
         self._update = self._conflict_update(returned)
@@ -148,7 +152,7 @@ class Inserting(Writing):
             defaults = [default(table, context.now) for default in self._defaults]
             values = self._arrange((*source, *defaults))
             self.schema.verify(values)
-            clash = table.clash(transaction, values)
+            clash = table.clash(transaction, values, self._keys)
             if clash is not None:
                 written = await self._settle(table, values, context, fresh)
                 if written is None:
@@ -167,7 +171,7 @@ class Inserting(Writing):
     ) -> Values | None:
         """Wait until it is clear whether the key is taken, then do what ON CONFLICT says."""
         transaction = context.transaction
-        while (clash := table.clash(transaction, values)) is not None:
+        while (clash := table.clash(transaction, values, self._keys)) is not None:
             if clash.is_open:
                 await transaction.wait_for(clash.slot, wants_lock=False)
                 continue
@@ -255,7 +259,8 @@ class Inserting(Writing):
 
 
 async def _wait_until_free(table: MemoryTable, values: Values, own: Slot, context: Context) -> None:
-    while (clash := table.clash(context.transaction, values, own)) is not None:
+    keys = list(enumerate(table.schema.keys))
+    while (clash := table.clash(context.transaction, values, keys, own)) is not None:
         if not clash.is_open:
             raise errors.broken(asyncpg.UniqueViolationError, table.schema.name, clash.key.name)
         await context.transaction.wait_for(clash.slot, wants_lock=False)
