@@ -42,7 +42,7 @@ def load(reference: str) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
-def judge(mutant: Mutant, scenarios: str, *, search: bool, most_runs: int = 3_200) -> Verdict:
+def judge(mutant: Mutant, scenarios: str, *, search: bool, most_runs: int = 5_000) -> Verdict:
     """Run a mutant's killers, and where they fail and `search` is set, everything else.
 
     `scenarios` refers to them, since they must not be imported before the mutant is in place.

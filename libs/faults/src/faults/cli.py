@@ -1,0 +1,217 @@
+"""The command line over a subject's scenarios: `python -m <subject> run|explore|random|mutants`.
+
+Guarantee: exit code 0 only where nothing was violated and no mutant survived; each failure is
+printed with the line that shows it again.
+"""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from faults.explore import Tally, jobs_of, run_jobs
+from faults.mutants import Mutant, StaleMutant, check
+from faults.mutation import Verdict, judge_all, load
+from faults.plan import InvalidPlan, Plan
+from faults.results import Exploration, Results
+from faults.scenario import Scenario
+
+SHOWN_FAILURES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a team puts to the test. Texts refer to objects as `package.module:name`, since mutants
+    have to be in place before anything of theirs is imported.
+
+    `scenarios` are hit once everywhere, `exhaustive` in pairs too; `regressions` are (scenario,
+    plan) that once broke an invariant; `story` makes a scenario from one line.
+    """
+
+    module: str
+    scenarios: str
+    exhaustive: str
+    mutants: str
+    regressions: str
+    story: str
+
+
+def main(subject: Subject, argv: Sequence[str] | None = None) -> int:
+    """Run one command; the process's exit code."""
+    arguments = _parser(subject).parse_args(argv)
+    try:
+        return int(arguments.command(subject, arguments))
+    except (InvalidPlan, StaleMutant, _Mistake) as mistake:
+        print(f"{subject.module}: {mistake}", file=sys.stderr)  # noqa: T201
+        return 2
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)  # noqa: T201
+        return 130
+
+
+class _Mistake(ValueError):
+    """The user asked for something that is not there."""
+
+
+def _parser(subject: Subject) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {subject.module}",
+        description="Hits every operation of the sagas with every fault, in virtual time.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="one plan, to see a failure again")
+    run.add_argument("scenario", help="a scenario's name, or a story such as 'stock=1 good*1'")
+    run.add_argument("plan", nargs="*", help="faults at sites; none: the undisturbed run")
+    run.add_argument("--seed", type=int, default=0)
+    run.add_argument("--trace", action="store_true", help="print every operation")
+    run.set_defaults(command=_run)
+
+    explore = commands.add_parser("explore", help="every single; --depth 2: every pair")
+    explore.add_argument("--depth", type=int, choices=(1, 2), default=1)
+    explore.add_argument("--triples", type=int, default=0, help="so many for each pair, by seed")
+    explore.add_argument("--scenario", action="append", help="only this one; may be repeated")
+    explore.add_argument("--seed", type=int, default=0)
+    _common(explore)
+    explore.set_defaults(command=_explore)
+
+    mutants = commands.add_parser("mutants", help="take each guard out; something must break")
+    mutants.add_argument("names", nargs="*", help="only these")
+    mutants.add_argument(
+        "--search", action="store_true", help="where the known killers fail, try everything"
+    )
+    _common(mutants)
+    mutants.set_defaults(command=_mutants)
+    return parser
+
+
+def _common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--workers", type=int, default=os.cpu_count() or 1, help="processes (default: all cores)"
+    )
+    parser.add_argument("--results", type=Path, help="add what is found to this JSON file")
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201
+
+
+def _run(subject: Subject, arguments: argparse.Namespace) -> int:
+    by_name: dict[str, Scenario] = {each.name: each for each in load(subject.scenarios)}
+    scenario = by_name.get(arguments.scenario)
+    if scenario is None:
+        try:
+            scenario = load(subject.story)(arguments.scenario)
+        except ValueError as error:
+            known = ", ".join(by_name)
+            raise _Mistake(f"{error}; there is no such scenario either: {known}") from None
+    assert scenario is not None
+    plan = Plan.parse(" ".join(arguments.plan))
+    outcome = scenario.run(plan, arguments.seed, keep_trace=arguments.trace)
+    for line in outcome.trace:
+        _say(line)
+    for strike in set(plan.strikes) - set(outcome.met):
+        _say(f"not met: {strike}")
+    for violation in outcome.violations:
+        _say(f"violated: {violation}")
+    _say(
+        f"{len(outcome.visits)} operations, {outcome.seconds:.0f} virtual seconds, repaired by: "
+        f"{outcome.repairer}, trace {outcome.trace_hash[:16]}"
+    )
+    return 1 if outcome.violations else 0
+
+
+def _explore(subject: Subject, arguments: argparse.Namespace) -> int:
+    began = time.perf_counter()
+    scenarios: list[Scenario] = list(
+        load(subject.exhaustive if arguments.depth > 1 else subject.scenarios)
+    )
+    if arguments.scenario:
+        unknown = set(arguments.scenario) - {each.name for each in scenarios}
+        if unknown:
+            known = ", ".join(each.name for each in scenarios)
+            raise _Mistake(f"no scenario {', '.join(sorted(unknown))}; there are {known}")
+        scenarios = [each for each in scenarios if each.name in arguments.scenario]
+    jobs = [
+        job
+        for scenario in scenarios
+        for job in jobs_of(
+            scenario, seed=arguments.seed, depth=arguments.depth, triples=arguments.triples
+        )
+    ]
+    progress = _progress(len(jobs), began)
+    tally = run_jobs(jobs, workers=arguments.workers, on_progress=progress)
+    wall = time.perf_counter() - began
+    layer = "triples" if arguments.triples else ("pairs" if arguments.depth > 1 else "singles")
+    _summary(subject, layer, tally, wall)
+    if arguments.results:
+        exploration = Exploration(layer, tally, wall, arguments.workers, arguments.seed)
+        Results({layer: exploration}).save(arguments.results)
+    return 1 if tally.failures else 0
+
+
+def _progress(jobs: int, began: float) -> Callable[[int, Tally], None]:
+    shown = [began]
+
+    def show(done: int, tally: Tally) -> None:
+        now = time.perf_counter()
+        if now - shown[0] < 5 and done < jobs:
+            return
+        shown[0] = now
+        left = (now - began) / done * (jobs - done)
+        _say(
+            f"  {done * 100 // jobs:3d} %  {tally.runs} runs, {len(tally.failures)} violate, "
+            f"about {left:.0f} s left"
+        )
+
+    return show
+
+
+def _summary(subject: Subject, layer: str, tally: Tally, wall: float) -> None:
+    for failure in tally.failures[:SHOWN_FAILURES]:
+        _say(f"VIOLATED: {'; '.join(failure.violations)}")
+        _say(
+            f"  again: python -m {subject.module} run '{failure.scenario}' --seed {failure.seed} "
+            f"{failure.plan}"
+        )
+    if len(tally.failures) > SHOWN_FAILURES:
+        _say(f"... and {len(tally.failures) - SHOWN_FAILURES} more")
+    verdict = f"{len(tally.failures)} runs violate" if tally.failures else "no violation"
+    _say(
+        f"{layer}: {tally.runs} runs, {len(tally.sites)} sites, {tally.faults_met} faults met, "
+        f"{tally.virtual_seconds / 3600:.0f} virtual hours in {wall:.0f} s: {verdict} within "
+        "these bounds"
+    )
+
+
+def _mutants(subject: Subject, arguments: argparse.Namespace) -> int:
+    mutants: list[Mutant] = list(load(subject.mutants))
+    if arguments.names:
+        unknown = set(arguments.names) - {each.name for each in mutants}
+        if unknown:
+            raise _Mistake(f"no mutant {', '.join(sorted(unknown))}")
+        mutants = [each for each in mutants if each.name in arguments.names]
+    check(mutants)
+
+    def show(verdict: Verdict) -> None:
+        if verdict.killed:
+            _say(f"killed    {verdict.mutant}: {verdict.violations[0]}")
+            _say(f"          by {verdict.scenario}: {verdict.plan}")
+        else:
+            _say(f"SURVIVES  {verdict.mutant} after {verdict.runs} runs")
+
+    verdicts = judge_all(
+        mutants,
+        subject.scenarios,
+        workers=arguments.workers,
+        search=arguments.search,
+        on_verdict=show,
+    )
+    killed = sum(verdict.killed for verdict in verdicts)
+    _say(f"mutants: {killed} of {len(verdicts)} killed")
+    if arguments.results:
+        Results(verdicts=verdicts).save(arguments.results)
+    return 0 if killed == len(verdicts) else 1
