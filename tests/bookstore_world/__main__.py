@@ -11,6 +11,7 @@ SUBJECT = Subject(
     mutants="bookstore_world.mutants:MUTANTS",
     regressions="bookstore_world.regressions:REGRESSIONS",
     story="bookstore_world.course:story",
+    stories="bookstore_world.stories:STORIES",
 )
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ printed with the line that shows it again.
 
 import argparse
 import os
+import secrets
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -28,7 +29,8 @@ class Subject:
     have to be in place before anything of theirs is imported.
 
     `scenarios` are hit once everywhere, `exhaustive` in pairs too; `regressions` are (scenario,
-    plan) that once broke an invariant; `story` makes a scenario from one line.
+    plan) that once broke an invariant; `story` makes a scenario from one line, and
+    `stories` draws them (a hypothesis strategy).
     """
 
     module: str
@@ -37,6 +39,7 @@ class Subject:
     mutants: str
     regressions: str
     story: str
+    stories: str
 
 
 def main(subject: Subject, argv: Sequence[str] | None = None) -> int:
@@ -77,6 +80,12 @@ def _parser(subject: Subject) -> argparse.ArgumentParser:
     explore.add_argument("--seed", type=int, default=0)
     _common(explore)
     explore.set_defaults(command=_explore)
+
+    drawn = commands.add_parser("random", help="random stories, schedules and faults")
+    drawn.add_argument("--examples", type=int, default=500)
+    drawn.add_argument("--seed", type=int, default=None, help="default: drawn, and printed")
+    _common(drawn)
+    drawn.set_defaults(command=_random)
 
     mutants = commands.add_parser("mutants", help="take each guard out; something must break")
     mutants.add_argument("names", nargs="*", help="only these")
@@ -153,6 +162,23 @@ def _explore(subject: Subject, arguments: argparse.Namespace) -> int:
     return 1 if tally.failures else 0
 
 
+def _random(subject: Subject, arguments: argparse.Namespace) -> int:
+    from faults.randomly import explore_randomly
+
+    seed = arguments.seed if arguments.seed is not None else secrets.randbelow(1_000_000)
+    _say(f"seed {seed}")
+    began = time.perf_counter()
+    progress = _progress(arguments.examples, began)
+    tally = explore_randomly(
+        load(subject.stories), examples=arguments.examples, seed_number=seed, on_progress=progress
+    )
+    wall = time.perf_counter() - began
+    _summary(subject, "random", tally, wall)
+    if arguments.results:
+        Results({"random": Exploration("random", tally, wall, 1, seed)}).save(arguments.results)
+    return 1 if tally.failures else 0
+
+
 def _progress(jobs: int, began: float) -> Callable[[int, Tally], None]:
     shown = [began]
 
@@ -161,7 +187,7 @@ def _progress(jobs: int, began: float) -> Callable[[int, Tally], None]:
         if now - shown[0] < 5 and done < jobs:
             return
         shown[0] = now
-        left = (now - began) / done * (jobs - done)
+        left = (now - began) / done * max(jobs - done, 0)
         _say(
             f"  {done * 100 // jobs:3d} %  {tally.runs} runs, {len(tally.failures)} violate, "
             f"about {left:.0f} s left"

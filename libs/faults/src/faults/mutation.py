@@ -4,9 +4,11 @@ Guarantee: each mutant has a process of its own, in which the mutated modules we
 whole; a mutant counts as killed only by an invariant that a named plan breaks.
 """
 
+import gc
 import importlib
 import logging
 import multiprocessing
+import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -42,17 +44,21 @@ def load(reference: str) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
-def judge(mutant: Mutant, scenarios: str, *, search: bool, most_runs: int = 5_000) -> Verdict:
+def judge(mutant: Mutant, scenarios: str, *, search: bool, most_runs: int = 1_500) -> Verdict:
     """Run a mutant's killers, and where they fail and `search` is set, everything else.
 
     `scenarios` refers to them, since they must not be imported before the mutant is in place.
     """
     install(mutant)
+    gc.disable()
     by_name: dict[str, Scenario] = {each.name: each for each in load(scenarios)}
     runs = 0
     plans = _all_plans(list(by_name.values())) if search else iter(())
     for scenario, plan, outcome in _chained(_killers(mutant, by_name), plans):
         runs += 1
+        if runs % 100 == 0:
+            gc.collect()
+            gc.freeze()
         if outcome.violations:
             return Verdict(mutant.name, runs, scenario.name, str(plan), outcome.violations)
         if runs >= most_runs:
@@ -75,22 +81,33 @@ def _killers(mutant: Mutant, by_name: dict[str, Scenario]) -> Iterator[Run]:
 
 
 def _all_plans(scenarios: Sequence[Scenario]) -> Iterator[Run]:
-    """No fault, then singles, then pairs, of all scenarios."""
+    """No fault, then singles, then pairs, of all scenarios; in no order, so that the scenario that
+    a guard matters to is among the first.
+    """
     undisturbed = [(scenario, scenario.run(Plan(), 0)) for scenario in scenarios]
     for scenario, outcome in undisturbed:
         yield scenario, Plan(), outcome
-    for scenario, outcome in undisturbed:
-        for strike in strikes_at(outcome.visits):
-            plan = Plan((strike,))
-            yield scenario, plan, scenario.run(plan, 0)
-    for scenario, outcome in undisturbed:
-        for strike in deep_strikes_at(outcome.visits):
-            first = Plan((strike,))
-            single = scenario.run(first, 0)
-            for second in deep_strikes_at(single.visits[single.after_last :]):
-                plan = first.plus(second)
-                if scenario.is_worth(plan):
-                    yield scenario, plan, scenario.run(plan, 0)
+    dice = random.Random(0)
+    singles = [
+        (scenario, Plan((strike,)))
+        for scenario, outcome in undisturbed
+        for strike in strikes_at(outcome.visits)
+    ]
+    dice.shuffle(singles)
+    for scenario, plan in singles:
+        yield scenario, plan, scenario.run(plan, 0)
+    firsts = [
+        (scenario, Plan((strike,)))
+        for scenario, outcome in undisturbed
+        for strike in deep_strikes_at(outcome.visits)
+    ]
+    dice.shuffle(firsts)
+    for scenario, first in firsts:
+        single = scenario.run(first, 0)
+        for second in deep_strikes_at(single.visits[single.after_last :]):
+            plan = first.plus(second)
+            if scenario.is_worth(plan):
+                yield scenario, plan, scenario.run(plan, 0)
 
 
 def judge_all(
