@@ -151,19 +151,6 @@ MUTANTS = (
         "                fresh = await self._batches(attempt)\n        except BaseException:",
     ),
     Mutant(
-        "release-undoes-done",
-        25,
-        "only an owner's own lease can be released",
-        LEDGER,
-        '                ConditionExpression="#o = :owner AND #s = :leased",\n'
-        '                ExpressionAttributeNames={"#o": "owner", "#s": "state"},\n'
-        "                ExpressionAttributeValues={\n"
-        '                    ":owner": {"S": self._owner},\n'
-        '                    ":leased": {"S": "leased"},\n'
-        "                },\n",
-        "",
-    ),
-    Mutant(
         "order-id-not-from-key",
         31,
         "a key's order has the same id each time",
@@ -396,14 +383,6 @@ MUTANTS = (
         "",
     ),
     Mutant(
-        "attempts-not-polled",
-        47,
-        "an attempt that nobody settles is settled by the sweep",
-        "payment_service.sweep",
-        "        await self._settle_attempts()\n",
-        "",
-    ),
-    Mutant(
         "not-republished",
         64,
         "a bus that has forgotten gets the last hour again",
@@ -420,11 +399,59 @@ MUTANTS = (
         "        done = None\n",
     ),
     Mutant(
-        "cancelled-twice",
-        40,
-        "an order is locked while its cancellation begins",
-        "order_service.orders",
-        "            row = await store.find_order(connection, order_id, lock=True)\n",
-        "            row = await store.find_order(connection, order_id)\n",
+        "refunded-twice",
+        51,
+        "a refund has one key and is looked for first",
+        "payment_service.gateway",
+        '            f"{payment.payment_id}:refund", send=send, look=look, look_first=True\n',
+        '            f"{random.random()}:refund", send=send, look=look, look_first=False\n',
+    ),
+    Mutant(
+        "resends-without-bound",
+        50,
+        "a command is sent again so many times, then people have to look",
+        ENGINE,
+        "    if instance.resends < saga.max_resends:\n",
+        "    if True:\n",
+    ),
+    Mutant(
+        "resent-under-old-id",
+        41,
+        "a command that is sent again is a message of its own",
+        ENGINE,
+        '    return f"{instance.saga}/{instance.id}/{instance.turn}"\n',
+        '    return f"{instance.saga}/{instance.id}/{instance.step}/{instance.undoing}"\n',
+    ),
+    Mutant(
+        "timer-outlives-saga",
+        39,
+        "a saga's deadline goes with the command that it guards",
+        SAGA_STORE,
+        '            computed={"deadline_at": _deadline_at, "updated_at": lambda _: func.now()},\n',
+        '            computed={"updated_at": lambda _: func.now()},\n',
+    ),
+    Mutant(
+        "key-lease-never-ends",
+        23,
+        "a key whose request died is taken over",
+        HTTP_KEYS,
+        '            if int(found["lease_ends_ms"]["N"]) >= now:\n',
+        "            if True:\n",
+    ),
+    Mutant(
+        "poison-blocks-relay",
+        8,
+        "a row that spoils its whole request is found out alone",
+        RELAY,
+        "            if not _is_refusal(error):\n",
+        "            if True:\n",
+    ),
+    Mutant(
+        "poison-never-parked",
+        8,
+        "a row that the bus keeps refusing is parked",
+        RELAY,
+        "        park = attempts >= (MAX_ATTEMPTS if code in _TRANSIENT else 3)\n",
+        "        park = attempts < 0\n",
     ),
 )

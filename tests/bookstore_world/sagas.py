@@ -6,16 +6,21 @@ twice; each of these with reconciliation and without, so that it cannot cover up
 
 import asyncio
 from dataclasses import replace
+from urllib.parse import urlencode
 
 import orjson
+from sqlalchemy import insert
 
-from bookstore_world.course import Course, Wish
+from bookstore_world.course import CARDS, Course, Wish
 from bookstore_world.customer import Customer
-from bookstore_world.stage import Stage
+from bookstore_world.gateway import API_KEY
+from bookstore_world.invariants import Leftovers
+from bookstore_world.stage import TABLES, Stage, event_of
 from catalog_service.app import SERVICE as CATALOG
 from chassis import Problem
 from contracts.models.catalog import RestockItems
-from messaging import Envelope, Sender
+from messaging import Sender
+from order_service.store import ORDERS
 
 
 async def reuse_key(stage: Stage, customer: Customer) -> list[str]:
@@ -39,7 +44,8 @@ async def send_strangers(stage: Stage, customer: Customer) -> list[str]:
         await asyncio.sleep(0.0005)
     for message in (impossible, unknown):
         stage.strangers.add(message.id)
-        stage.aws.put(stage.topology.services[CATALOG.name].queue.name, _event(message))
+        queue = stage.topology.services[CATALOG.name].queue.name
+        stage.aws.put(queue, event_of(orjson.loads(message.encode())))
     return []
 
 
@@ -53,16 +59,45 @@ async def let_hold_lapse(stage: Stage, customer: Customer) -> list[str]:
     return []
 
 
-def _event(message: Envelope) -> str:
-    """As the bus hands it to a queue."""
-    return orjson.dumps(
-        {
-            "id": message.id,
-            "source": message.source,
-            "detail-type": message.type,
-            "detail": orjson.loads(message.encode()),
-        }
-    ).decode()
+async def hold_behind_our_back(stage: Stage, customer: Customer) -> list[str]:
+    """Once the order is rejected, somebody makes a hold under its payment's id."""
+    while not (
+        orders := [r for r in stage.databases["order"].rows(ORDERS) if r["status"] == "rejected"]
+    ):
+        await asyncio.sleep(1)
+    order = orders[0]
+    form = {
+        "amount": str(order["total_minor"]),
+        "currency": "eur",
+        "capture_method": "manual",
+        "confirm": "true",
+        "payment_method": CARDS["good"],
+        "payment_method_types[0]": "card",
+        "metadata[payment_id]": order["payment_id"],
+        "metadata[order_id]": order["order_id"],
+    }
+    headers = {
+        "Authorization": f"Bearer {API_KEY}",
+        "Content-Type": "application/x-www-form-urlencoded",
+    }
+    stage.gateway.answer("POST", "/v1/payment_intents", headers, urlencode(form).encode(), None)
+    return []
+
+
+async def poison_outbox(stage: Stage, customer: Customer) -> list[str]:
+    """A row that the bus will never take lies in the outbox, before all others."""
+    poison = "00000000-0000-4000-8000-00000000dead"
+    database = stage.databases["order"]
+    row = {
+        "id": poison,
+        "source": "bookstore.order",
+        "type": "OrderConfirmed",
+        "subject": poison,
+        "detail": '{"much": "' + "x" * 300_000 + '"}',
+    }
+    await database.execute(insert(TABLES["order"].outbox).values(**row))
+    await database.execute(insert(TABLES["order"].unsent).values(message_id=poison))
+    return []
 
 
 _SAGAS = (
@@ -95,8 +130,33 @@ COURSES = (
         (Wish(),),
         ("confirmed",),
         act=send_strangers,
-        letters=("impossible_reservation_change", "unknown_message"),
+        leftovers=Leftovers(letters=("impossible_reservation_change", "unknown_message")),
         reconcile=False,
+    ),
+    Course(
+        "hold-lapsed",
+        (Wish(),),
+        act=let_hold_lapse,
+        leftovers=Leftovers(letters=("not_capturable",), sagas=1),
+        reconcile=False,
+    ),
+    Course("stray-hold", (Wish("declined"),), ("rejected",), act=hold_behind_our_back),
+    Course(
+        "poisoned-outbox",
+        (Wish(),),
+        ("confirmed",),
+        act=poison_outbox,
+        leftovers=Leftovers(rows=("ValidationException",)),
+        reconcile=False,
+    ),
+    Course("replayed", (Wish(),), ("confirmed",), replay=True, reconcile=False),
+    Course(
+        "replayed-cancelled",
+        (Wish(cancel=True),),
+        ("cancelled",),
+        replay=True,
+        reconcile=False,
+        armed_once_confirmed=True,
     ),
     Course("forgetful", (Wish(),), ("confirmed",), forgetful=True),
     Course(

@@ -39,6 +39,7 @@ PAUSE_SECONDS = 200.0
 REORDER_SECONDS = 10.0
 BOOK_ID = "0b0c7a3e-93a5-5d52-8d4e-0f6f1c2d3e4f"
 PRICE_MINOR = 1200
+METADATA = {"order": ORDER.metadata, "catalog": CATALOG.metadata, "payment": PAYMENT.metadata}
 TABLES = {"order": ORDER.tables, "catalog": CATALOG.tables, "payment": PAYMENT.tables}
 _DATABASE = SecretStr("postgresql+asyncpg://world:world@127.0.0.1:1/world")
 PROCESSES = (
@@ -155,6 +156,23 @@ class Stage:
             for number in range(1, (self._workers if role == "worker" else 1) + 1):
                 yield (name if number == 1 else f"{name}-{number}"), service, role
 
+    def snapshot(self) -> dict[str, Any]:
+        """Every table of every service, and the gateway's ledger."""
+        tables: dict[str, Any] = {
+            f"{service} {table.name}": self.databases[service].rows(table)
+            for service, metadata in METADATA.items()
+            for table in metadata.sorted_tables
+        }
+        return {**tables, "ledger": list(self.gateway.store.ledger.moves)}
+
+    def history(self) -> list[tuple[str, str]]:
+        """Everything that was published, by the queue that it goes to."""
+        return [
+            (self.topology.services[receiver].queue.name, event_of(detail))
+            for _, detail in list(self.aws.published)
+            for receiver in self.topology.receivers_of(detail["type"])
+        ]
+
     def inbox(self, service: str) -> list[str]:
         """The types of what a service has handled."""
         return [row["type"] for row in self.databases[service].rows(TABLES[service].inbox)]
@@ -189,6 +207,17 @@ class Stage:
             self._names[detail["id"]] = detail["type"]
         self._named = len(self.aws.published)
         return self._names.get(key, f"{scope} key")
+
+
+def event_of(detail: Mapping[str, Any]) -> str:
+    """As the bus hands a message to a queue."""
+    event = {
+        "id": detail["id"],
+        "source": detail["source"],
+        "detail-type": detail["type"],
+        "detail": detail,
+    }
+    return orjson.dumps(event).decode()
 
 
 def _book(stock: int) -> dict[str, Any]:

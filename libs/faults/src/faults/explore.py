@@ -43,6 +43,8 @@ DEEP: Mapping[str, tuple[str, ...]] = {
     ),
     "deliver": ("late",),
 }  # fmt: skip
+# And these where it is tried again, which is done by other code: a sweep.
+DEEP_AGAIN: Mapping[str, tuple[str, ...]] = {"put_events": ("partial",)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,10 @@ def deep_strikes_at(visits: Sequence[Visit]) -> list[Strike]:
     return [
         Strike(visit.site, fault)
         for visit in visits
-        for fault in DEEP.get(visit.site.operation, ())
+        for fault in (
+            *DEEP.get(visit.site.operation, ()),
+            *(DEEP_AGAIN.get(visit.site.operation, ()) if visit.site.nth > 1 else ()),
+        )
         if fault in visit.faults
     ]
 
