@@ -197,7 +197,8 @@ def listed_in(right: Any, scope: Scope) -> Evaluate:
         return constant(values)
     element = getattr(right, "element", None)
     if element is not None and element.__visit_name__ == "select":
-        memo = _prelude("list", element, scope, lambda rows: {row[0] for row in rows})
+        # A dict: unlike a set's, its order is the same in every process.
+        memo = _prelude("list", element, scope, lambda rows: dict.fromkeys(r[0] for r in rows))
         return lambda rows, context: context.memo[memo]
     raise NotImplementedError(f"IN {right}")
 
