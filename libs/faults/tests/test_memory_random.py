@@ -255,6 +255,10 @@ class Run:
         async with self._engine.begin() as connection:
             await connection.execute(delete(THINGS))
             await connection.execute(delete(PARTS))
+            for number, tag in ((1, "a"), (2, None), (3, None)):
+                await connection.execute(insert(THINGS).values(id=number, tag=tag, count=number))
+            await connection.execute(insert(PARTS).values(thing_id=1, name="x", weight=2))
+            await connection.execute(insert(PARTS).values(thing_id=2, name="y"))
         for _ in range(CONNECTIONS):
             connection = await self._stack.enter_async_context(self._engine.connect())
             self.connections.append(connection)
@@ -321,7 +325,7 @@ async def postgres(new_database: Any) -> AsyncEngine:
 
 
 @settings(
-    max_examples=60,
+    max_examples=80,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

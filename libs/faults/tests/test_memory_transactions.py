@@ -196,6 +196,16 @@ async def test_a_row_that_is_deleted_and_inserted_anew_is_another_row(
     assert await in_transaction(engine, bump(1)) == [1]
 
 
+async def test_a_row_that_would_break_a_constraint_is_refused_before_it_is_waited_for(
+    engine: AsyncEngine, autocommit: AsyncEngine
+) -> None:
+    lower = update(NOTES).where(NOTES.c.id == 1).values(count=NOTES.c.count - 1)
+    async with transaction(autocommit) as holder:
+        await holder.execute(bump(1))
+        assert await outcome(in_transaction(engine, lower)) == "23514"
+    assert await outcome(in_transaction(engine, lower)) is None
+
+
 async def test_waiters_get_the_row_in_the_order_of_their_arrival(
     engine: AsyncEngine, autocommit: AsyncEngine
 ) -> None:

@@ -9,7 +9,6 @@ statement, and with the execution's context.
 
 import operator
 from collections.abc import Callable, Iterator, Mapping
-from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import FromClause
@@ -18,6 +17,7 @@ from sqlalchemy.sql import operators
 from sqlalchemy.types import BigInteger, Float, Integer, NullType, String, TypeEngine
 
 from faults.memory import aggregates
+from faults.memory.functions import FUNCTIONS
 from faults.memory.logic import Evaluate, all_of, any_of, inverse, member, strict
 from faults.memory.types import Convert, converter, is_json
 
@@ -197,7 +197,8 @@ def listed_in(right: Any, scope: Scope) -> Evaluate:
         return constant(values)
     element = getattr(right, "element", None)
     if element is not None and element.__visit_name__ == "select":
-        memo = _prelude("list", element, scope, lambda rows: {row[0] for row in rows})
+        # A dict: unlike a set's, its order is the same in every process.
+        memo = _prelude("list", element, scope, lambda rows: dict.fromkeys(r[0] for r in rows))
         return lambda rows, context: context.memo[memo]
     raise NotImplementedError(f"IN {right}")
 
@@ -311,8 +312,8 @@ def _function(element: Any, scope: Scope) -> Evaluate:
         return aggregates.AGGREGATES[name](parts[0])
     if name == "sum" and len(parts) == 1:
         return _sum(arguments[0].type, parts[0])
-    if name in _FUNCTIONS:
-        return _FUNCTIONS[name](parts)
+    if name in FUNCTIONS:
+        return FUNCTIONS[name](parts)
     raise NotImplementedError(f"the function {element}")
 
 
@@ -330,50 +331,6 @@ def _filtered(element: Any, scope: Scope) -> Evaluate:
     return aggregates.filtered(inner, condition)
 
 
-def _coalesce(parts: list[Evaluate]) -> Evaluate:
-    def evaluate(rows: Any, context: Any) -> Any:
-        for part in parts:
-            if (value := part(rows, context)) is not None:
-                return value
-        return None
-
-    return evaluate
-
-
-def _chosen(choose: Callable[[list[Any]], Any]) -> Callable[[list[Evaluate]], Evaluate]:
-    """LEAST and GREATEST, which pass NULLs over."""
-
-    def build(parts: list[Evaluate]) -> Evaluate:
-        def evaluate(rows: Any, context: Any) -> Any:
-            values = [value for part in parts if (value := part(rows, context)) is not None]
-            return choose(values) if values else None
-
-        return evaluate
-
-    return build
-
-
-def _power(parts: list[Evaluate]) -> Evaluate:
-    base, exponent = parts
-    return strict(lambda a, b: float(a) ** float(b), base, exponent)
-
-
-def _make_interval(parts: list[Evaluate]) -> Evaluate:
-    """(years, months, weeks, days, hours, minutes, seconds); as PostgreSQL's, NULL if any is."""
-
-    def evaluate(rows: Any, context: Any) -> Any:
-        values = [part(rows, context) for part in parts]
-        if None in values:
-            return None
-        values += [0] * (7 - len(values))
-        years, months, weeks, days, hours, minutes, seconds = values
-        if years or months:
-            raise NotImplementedError("an interval of years or months")
-        return timedelta(weeks=weeks, days=days, hours=hours, minutes=minutes, seconds=seconds)
-
-    return evaluate
-
-
 _OPERATORS: Mapping[Any, Callable[[Any, Any], Any]] = {
     operators.eq: operator.eq,
     operators.ne: operator.ne,
@@ -384,13 +341,6 @@ _OPERATORS: Mapping[Any, Callable[[Any, Any], Any]] = {
     operators.add: operator.add,
     operators.sub: operator.sub,
     operators.mul: operator.mul,
-}
-_FUNCTIONS: Mapping[str, Callable[[list[Evaluate]], Evaluate]] = {
-    "coalesce": _coalesce,
-    "least": _chosen(min),
-    "greatest": _chosen(max),
-    "power": _power,
-    "make_interval": _make_interval,
 }
 _VISITS: Mapping[str, Callable[[Any, Scope], Evaluate]] = {
     "column": _column,

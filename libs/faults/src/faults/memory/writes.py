@@ -78,6 +78,9 @@ class Updating(Writing):
             if slot in done:
                 continue  # Joined twice: a row is changed once.
             taken = self._locks.take(found, context)
+            if taken is not found[0] and self._sets is not None:
+                # PostgreSQL judges what the statement would write before it waits for the row.
+                self.schema.verify(changed(found[0][self._place], self._sets, found[0], context))
             if isinstance(taken, Slot):
                 taken = await self._locks.wait(found, context)
             if taken is None or slot is None:
