@@ -53,6 +53,17 @@ _MOVES: Mapping[str, Mapping[str, str]] = {
 }
 
 
+_ANSWERS: Mapping[str, str] = {
+    "ReserveStock": "StockReserved StockUnavailable",
+    "AuthorizePayment": "PaymentAuthorized PaymentDeclined",
+    "CapturePayment": "PaymentCaptured",
+    "VoidPayment": "PaymentVoided",
+    "ReleaseStock": "StockReleased",
+    "RefundPayment": "PaymentRefunded PaymentRefundFailed",
+    "RestockItems": "ItemsRestocked",
+}
+
+
 class StepInvariants:
     """I2 and I3 after every commit: stock adds up, and nothing leaves its state machine."""
 
@@ -212,7 +223,8 @@ def _sagas(stage: Stage, orders: Mapping[str, Any], parked: int) -> Iterator[str
             continue
         if saga["status"] not in ("completed", "compensated"):
             yield f"I4 terminal: {saga['saga']} is left {saga['status']}"
-        elif saga["deadline_at"] is not None:
+        yield from _unasked(saga)
+        if saga["deadline_at"] is not None and saga["status"] in ("completed", "compensated"):
             yield f"I4 timer: {saga['saga']} is {saga['status']} and has a deadline"
     started = {saga["id"] for saga in sagas if saga["saga"] == "place_order"}
     if started != set(orders):
@@ -223,6 +235,16 @@ def _sagas(stage: Stage, orders: Mapping[str, Any], parked: int) -> Iterator[str
     for payment in stage.databases["payment"].rows(PAYMENTS):
         if payment["status"] in ("authorizing", "refund_pending"):
             yield f"I4 terminal: a payment is left {payment['status']}"
+
+
+def _unasked(saga: Mapping[str, Any]) -> Iterator[str]:
+    """I3: a saga moves only by an answer to what it has asked last."""
+    asked = ""
+    for entry in saga["state"]["history"]:
+        if entry["event"] in ("sent", "sent_again"):
+            asked = entry["message"]
+        elif entry["event"] == "received" and entry["message"] not in _ANSWERS[asked].split():
+            yield f"I3 causality: a saga took {entry['message']} for an answer to {asked}"
 
 
 def _told(stage: Stage) -> Iterator[str]:

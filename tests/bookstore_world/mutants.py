@@ -399,14 +399,6 @@ MUTANTS = (
         "        done = None\n",
     ),
     Mutant(
-        "refunded-twice",
-        51,
-        "a refund has one key and is looked for first",
-        "payment_service.gateway",
-        '            f"{payment.payment_id}:refund", send=send, look=look, look_first=True\n',
-        '            f"{random.random()}:refund", send=send, look=look, look_first=False\n',
-    ),
-    Mutant(
         "resends-without-bound",
         50,
         "a command is sent again so many times, then people have to look",

@@ -4,7 +4,6 @@ Guarantee: COURSES are hit at every operation once, and EXHAUSTIVE, which are th
 twice; each of these with reconciliation and without, so that it cannot cover up for the sagas.
 """
 
-import asyncio
 from dataclasses import replace
 from urllib.parse import urlencode
 
@@ -40,20 +39,26 @@ async def send_strangers(stage: Stage, customer: Customer) -> list[str]:
         RestockItems(order_id=nobody), cause="stranger", subject=nobody, correlation_id=nobody
     )
     unknown = replace(impossible, id=nobody, dataschema=f"{impossible.dataschema}9")
-    while not any(detail["type"] == "ReserveStock" for _, detail in stage.aws.published):
-        await asyncio.sleep(0.0005)
-    for message in (impossible, unknown):
-        stage.strangers.add(message.id)
-        queue = stage.topology.services[CATALOG.name].queue.name
-        stage.aws.put(queue, event_of(orjson.loads(message.encode())))
+
+    def join_first_command() -> bool:
+        if not any(detail["type"] == "ReserveStock" for _, detail in stage.aws.published):
+            return False
+        if not stage.strangers:
+            for message in (impossible, unknown):
+                stage.strangers.add(message.id)
+                queue = stage.topology.services[CATALOG.name].queue.name
+                stage.aws.put(queue, event_of(orjson.loads(message.encode())))
+        return True
+
+    # At that very moment, so that they come to be handled together.
+    await stage.until(join_first_command)
     return []
 
 
 async def let_hold_lapse(stage: Stage, customer: Customer) -> list[str]:
     """Take the hold away behind everybody's back before it is captured."""
     store = stage.gateway.store
-    while not any(intent.status == "requires_capture" for intent in store.intents):
-        await asyncio.sleep(0.0005)
+    await stage.until(lambda: any(each.status == "requires_capture" for each in store.intents))
     for intent in store.intents:
         store._expire(intent)
     return []
@@ -61,11 +66,9 @@ async def let_hold_lapse(stage: Stage, customer: Customer) -> list[str]:
 
 async def hold_behind_our_back(stage: Stage, customer: Customer) -> list[str]:
     """Once the order is rejected, somebody makes a hold under its payment's id."""
-    while not (
-        orders := [r for r in stage.databases["order"].rows(ORDERS) if r["status"] == "rejected"]
-    ):
-        await asyncio.sleep(1)
-    order = orders[0]
+    orders = stage.databases["order"]
+    await stage.until(lambda: any(row["status"] == "rejected" for row in orders.rows(ORDERS)))
+    order = orders.rows(ORDERS)[0]
     form = {
         "amount": str(order["total_minor"]),
         "currency": "eur",

@@ -4,7 +4,8 @@ Guarantee: what runs is each service's own composition root with production's ti
 are rarer, since in virtual time they cost nothing but the machine's.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from types import MappingProxyType
@@ -155,6 +156,14 @@ class Stage:
         for name, service, role in PROCESSES:
             for number in range(1, (self._workers if role == "worker" else 1) + 1):
                 yield (name if number == 1 else f"{name}-{number}"), service, role
+
+    async def until(self, reached: Callable[[], bool]) -> None:
+        """Return once something is so, looked at after every operation."""
+        if reached():
+            return
+        arrived = asyncio.Event()
+        self.world.on_step.append(lambda _process, _operation: reached() and arrived.set())
+        await arrived.wait()
 
     def snapshot(self) -> dict[str, Any]:
         """Every table of every service, and the gateway's ledger."""

@@ -43,8 +43,8 @@ DEEP: Mapping[str, tuple[str, ...]] = {
     ),
     "deliver": ("late",),
 }  # fmt: skip
-# And these where it is tried again, which is done by other code: a sweep.
-DEEP_AGAIN: Mapping[str, tuple[str, ...]] = {"put_events": ("partial",)}
+# And these where several messages are at it: of one, refusing a part is refusing all.
+DEEP_OF_SEVERAL: Mapping[str, tuple[str, ...]] = {"put_events": ("partial",)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ def deep_strikes_at(visits: Sequence[Visit]) -> list[Strike]:
         for visit in visits
         for fault in (
             *DEEP.get(visit.site.operation, ()),
-            *(DEEP_AGAIN.get(visit.site.operation, ()) if visit.site.nth > 1 else ()),
+            *(DEEP_OF_SEVERAL.get(visit.site.operation, ()) if "+" in visit.site.subject else ()),
         )
         if fault in visit.faults
     ]
