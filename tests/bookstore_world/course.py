@@ -37,6 +37,8 @@ BUSINESS_REASONS = frozenset({"out_of_stock", "card_declined", "refund_failed", 
 LIMIT_SECONDS = 3_600.0
 LOOK_SECONDS = 10.0
 SETTLE_SECONDS = 1.0
+# Customers come so soon after each other that their orders meet at every service.
+APART_SECONDS = 0.004
 _WISH = re.compile(r"([a-z-]+)\*(\d+)(!?)")
 
 
@@ -159,6 +161,8 @@ class Course:
 
     def _customers(self, stage: Stage, customer: Customer) -> list[Awaitable[list[str]]]:
         async def fulfil(number: int, wish: Wish) -> list[str]:
+            if number:
+                await asyncio.sleep(number * APART_SECONDS)
             order_id = await customer.place(
                 f"key-{number}", card=CARDS[wish.card], copies=wish.copies
             )

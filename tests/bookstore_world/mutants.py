@@ -18,6 +18,7 @@ MUTANTS = (
         OUTBOX,
         "        and_into=tables.unsent.c.message_id,\n",
         "",
+        killers=(("confirmed/alone", "order-web:commit(ReserveStock):crash_after"),),
     ),
     Mutant(
         "publish-before-commit",
@@ -27,6 +28,7 @@ MUTANTS = (
         "            encoded = [(m.encode().decode(), m) for m in transaction.outgoing]\n",
         "            encoded = [(m.encode().decode(), m) for m in transaction.outgoing]\n"
         "            self._on_commit(encoded)\n",
+        killers=(("confirmed/alone", "order-web:commit(ReserveStock):error_before"),),
     ),
     Mutant(
         "no-inbox",
@@ -44,6 +46,7 @@ MUTANTS = (
         "                taken, _ = await self._put([(m.id, m.source, m.type, d) for d, m in rows])\n",
         "                self._mark_soon([m.id for _, m in rows])\n"
         "                taken, _ = await self._put([(m.id, m.source, m.type, d) for d, m in rows])\n",
+        killers=(("confirmed/alone", "payment-worker:put_events(PaymentAuthorized):error_before"),),
     ),
     Mutant(
         "no-sweep",
@@ -52,6 +55,7 @@ MUTANTS = (
         RELAY,
         "        while not self._stopping.is_set():\n            try:\n                while await self.sweep()",
         "        while not self._stopping.is_set():\n            try:\n                while False and await self.sweep()",
+        killers=(("confirmed/alone", "order-web:commit(ReserveStock):crash_after"),),
     ),
     Mutant(
         "entries-not-inspected",
@@ -60,6 +64,7 @@ MUTANTS = (
         RELAY,
         '                if entry.get("EventId"):\n',
         "                if True:\n",
+        killers=(("confirmed/alone", "order-web:put_events(ReserveStock):partial"),),
     ),
     Mutant(
         "sweep-marks-refused",
@@ -68,6 +73,12 @@ MUTANTS = (
         RELAY,
         '                    await self._mark(connection, {"ids": taken})\n',
         '                    await self._mark(connection, {"ids": [row[0] for row in rows]})\n',
+        killers=(
+            (
+                "confirmed",
+                "order-worker:commit(ReconcilePayments+ReconcileStock):crash_after order-web:put_events(ReconcilePayments+ReconcileStock):partial",
+            ),
+        ),
     ),
     Mutant(
         "failure-acknowledged",
@@ -76,6 +87,7 @@ MUTANTS = (
         CONSUMER,
         "            await self._retry_after_failure(record, name, error)\n",
         "            await self._deletes(record)\n",
+        killers=(("confirmed/alone", "catalog-worker:commit(ReserveStock):error_before"),),
     ),
     Mutant(
         "early-acknowledged",
@@ -84,6 +96,9 @@ MUTANTS = (
         CONSUMER,
         "            await self._put_back(record, early.seconds)\n",
         "            await self._deletes(record)\n",
+        killers=(
+            ("confirmed/alone", "payment-worker:gateway_post(/payment_intents):pause_before"),
+        ),
     ),
     Mutant(
         "delete-before-commit",
@@ -93,6 +108,7 @@ MUTANTS = (
         "            fresh = await self._traced(message)\n        except DeadLetter",
         "            await self._deletes(record)\n"
         "            fresh = await self._traced(message)\n        except DeadLetter",
+        killers=(("confirmed/alone", "catalog-worker:commit(ReserveStock):crash_before"),),
     ),
     Mutant(
         "dead-letter-dropped",
@@ -101,6 +117,7 @@ MUTANTS = (
         CONSUMER,
         "            await self._dead_letter(record, reason)\n",
         "            await self._deletes(record)\n",
+        killers=(("strangers", ""),),
     ),
     Mutant(
         "unknown-version-dropped",
@@ -116,6 +133,7 @@ MUTANTS = (
                 "                return False\n",
             ),
         ),
+        killers=(("strangers", ""),),
     ),
     Mutant(
         "batch-shares-failure",
@@ -124,6 +142,7 @@ MUTANTS = (
         TRANSACTIONS,
         "                if len(attempts) == 1:\n                    return [error]\n",
         "                return [error] * len(attempts)\n",
+        killers=(("strangers", ""),),
     ),
     Mutant(
         "inbox-refuses-copies",
@@ -132,6 +151,7 @@ MUTANTS = (
         TRANSACTIONS,
         'tables.inbox, ["message_id", "type"], skip_existing=True,',
         'tables.inbox, ["message_id", "type"], skip_existing=False,',
+        killers=(("confirmed/alone", "catalog-worker:commit(ReserveStock):error_after"),),
     ),
     Mutant(
         "lease-never-ends",
@@ -140,6 +160,7 @@ MUTANTS = (
         LEDGER,
         '"(#s = :leased AND (lease_ends_ms < :now OR #o = :owner))"',
         '"(#s = :leased AND (:now < :now OR #o = :owner))"',
+        killers=(("confirmed/alone", "payment-worker:commit(AuthorizePayment):crash_before"),),
     ),
     Mutant(
         "done-before-commit",
@@ -149,6 +170,7 @@ MUTANTS = (
         "                fresh = await self._batches(attempt)\n        except BaseException:",
         "                self._ledger.finish(key)\n"
         "                fresh = await self._batches(attempt)\n        except BaseException:",
+        killers=(("confirmed/alone", "payment-worker:commit(AuthorizePayment):error_before"),),
     ),
     Mutant(
         "order-id-not-from-key",
@@ -157,6 +179,7 @@ MUTANTS = (
         "order_service.domain",
         "    if idempotency_key is None:\n        return str(uuid_utils.uuid7())\n",
         "    return str(uuid_utils.uuid7())\n",
+        killers=(("confirmed/alone", "order-web:commit(ReserveStock):crash_after"),),
     ),
     Mutant(
         "order-insert-refuses-copies",
@@ -165,6 +188,7 @@ MUTANTS = (
         "order_service.store",
         '_insert = BulkInsert(ORDERS, _FIELDS, skip_existing=True, returning="order_id")',
         '_insert = BulkInsert(ORDERS, _FIELDS, skip_existing=False, returning="order_id")',
+        killers=(("confirmed/alone", "order-web:commit(ReserveStock):crash_after"),),
     ),
     Mutant(
         "key-record-ignores-payload",
@@ -173,6 +197,7 @@ MUTANTS = (
         HTTP_KEYS,
         '            if found["fingerprint"]["S"] != record["fingerprint"]["S"]:\n',
         "            if False:\n",
+        killers=(("key-reused", ""),),
     ),
     Mutant(
         "order-row-ignores-payload",
@@ -181,6 +206,7 @@ MUTANTS = (
         "order_service.orders",
         "            if existing.fingerprint != order.fingerprint:\n",
         "            if False:\n",
+        killers=(("key-reused", "order-web:batch_execute_statement(order key)#1:error_before"),),
     ),
     Mutant(
         "stale-reply-believed",
@@ -189,6 +215,7 @@ MUTANTS = (
         ENGINE,
         "    if kind not in (request.success, request.failure):\n",
         "    if False:\n",
+        killers=(("confirmed/alone", "payment-worker:commit(AuthorizePayment):pause_before"),),
     ),
     Mutant(
         "final-saga-moves",
@@ -197,6 +224,7 @@ MUTANTS = (
         ENGINE,
         "    if instance.status.is_final:\n",
         "    if False:\n",
+        killers=(("declined/alone", "catalog-worker:put_events(StockReleased):late"),),
     ),
     Mutant(
         "deadline-spares-current-step",
@@ -205,6 +233,7 @@ MUTANTS = (
         ENGINE,
         "replace(instance, refusal=refusal, resends=0), instance.step, now)",
         "replace(instance, refusal=refusal, resends=0), instance.step - 1, now)",
+        killers=(("confirmed/alone", "order-worker:put_events(AuthorizePayment):late"),),
     ),
     Mutant(
         "deadline-undoes-pivot",
@@ -213,6 +242,7 @@ MUTANTS = (
         ENGINE,
         "    if not instance.undoing and instance.step < saga.pivot:\n",
         "    if not instance.undoing and instance.step <= saga.pivot:\n",
+        killers=(("confirmed/alone", "payment-worker:put_events(PaymentCaptured):late"),),
     ),
     Mutant(
         "no-deadline",
@@ -221,6 +251,7 @@ MUTANTS = (
         ENGINE,
         "        deadline_seconds=step.deadline.total_seconds(),\n",
         "        deadline_seconds=None,\n",
+        killers=(("confirmed", "order-web:put_events(ReserveStock):lose"),),
     ),
     Mutant(
         "deadline-too-short",
@@ -229,6 +260,7 @@ MUTANTS = (
         "order_service.place_order_saga",
         "TWO_CRASHES = timedelta(seconds=2 * 30)\n",
         "TWO_CRASHES = timedelta(seconds=-20)\n",
+        killers=(("confirmed/alone", "catalog-worker:commit(ReserveStock):crash_before"),),
     ),
     Mutant(
         "saga-saved-blindly",
@@ -246,6 +278,13 @@ MUTANTS = (
                 "            found.where(table.c.id == func.any(ids))\n"
                 "            .order_by(table.c.id, table.c.saga)\n",
             ),
+            (SAGA_STORE, "            .with_for_update(skip_locked=True)\n", ""),
+        ),
+        killers=(
+            ("two-workers", "order-worker:commit(StockReserved):pause_before"),
+            ("two-workers", "order-worker-2:commit(StockReserved):pause_before"),
+            ("two-workers", "order-worker:commit(PaymentAuthorized):pause_before"),
+            ("two-workers", "order-worker-2:commit(PaymentAuthorized):pause_before"),
         ),
     ),
     Mutant(
@@ -257,6 +296,8 @@ MUTANTS = (
         "    .order_by(BOOKS.c.book_id)\n"
         "    .with_for_update()\n",
         "    .where(BOOKS.c.book_id == func.any(_IDS))\n    .order_by(BOOKS.c.book_id)\n",
+        killers=(("crowd", "catalog-worker:receive_message(ReserveStock)#2:crash_after"),),
+        seed=1,
     ),
     Mutant(
         "no-stock-tombstone",
@@ -265,6 +306,7 @@ MUTANTS = (
         "catalog_service.handlers",
         "        work.room.open(domain.tombstone(command.order_id))\n",
         "        pass\n",
+        killers=(("confirmed/alone", "order-web:put_events(ReserveStock):late"),),
     ),
     Mutant(
         "release-unanswered",
@@ -273,6 +315,7 @@ MUTANTS = (
         "catalog_service.handlers",
         "        work.room.open(domain.tombstone(command.order_id))\n",
         "        work.room.open(domain.tombstone(command.order_id))\n        return\n",
+        killers=(("confirmed/alone", "order-web:put_events(ReserveStock):late"),),
     ),
     Mutant(
         "restocked-sells-again",
@@ -281,6 +324,7 @@ MUTANTS = (
         "catalog_service.domain",
         "        case Status.SOLD | Status.RESTOCKED:\n            return False\n",
         "        case Status.SOLD:\n            return False\n",
+        killers=(("cancelled/alone", "order-worker:put_events(OrderConfirmed):late"),),
     ),
     Mutant(
         "restock-refuses-held",
@@ -292,6 +336,7 @@ MUTANTS = (
         "                stock.release(quantity)\n"
         "        case Status.EXPIRED:\n            pass\n",
         "        case Status.EXPIRED:\n            pass\n",
+        killers=(("cancelled/alone", "order-worker:put_events(OrderConfirmed):late"),),
     ),
     Mutant(
         "no-payment-tombstone",
@@ -301,6 +346,7 @@ MUTANTS = (
         "    payment, _ = await payments.begin(domain.tombstone(command.payment_id, command.order_id))\n",
         "    payment = await payments.get(command.payment_id) or domain.tombstone(\n"
         "        command.payment_id, command.order_id\n    )\n",
+        killers=(("confirmed/alone", "order-worker:put_events(AuthorizePayment):late"),),
     ),
     Mutant(
         "payment-saved-blindly",
@@ -309,6 +355,9 @@ MUTANTS = (
         "payment_service.store",
         '    guard="revision",\n',
         "",
+        killers=(
+            ("confirmed/alone", "payment-worker:gateway_post(/payment_intents):pause_before"),
+        ),
     ),
     Mutant(
         "key-per-attempt",
@@ -317,6 +366,7 @@ MUTANTS = (
         "payment_service.gateway",
         '                return await send(key if number == 1 else f"{key}:{number}")\n',
         '                return await send(f"{key}:{random.random()}")\n',
+        killers=(("confirmed/alone", "payment-worker:gateway_post(/payment_intents):late"),),
     ),
     Mutant(
         "never-looks",
@@ -325,6 +375,7 @@ MUTANTS = (
         "payment_service.gateway",
         "            found = await look() if must_look else None\n",
         "            found = None\n",
+        killers=(("confirmed/alone", "payment-worker:gateway_post(/payment_intents):fail_after"),),
     ),
     Mutant(
         "stored-error-repeated",
@@ -333,6 +384,7 @@ MUTANTS = (
         "payment_service.gateway",
         "                number += unanswered.is_replay\n",
         "",
+        killers=(("confirmed/alone", "payment-worker:gateway_post(/payment_intents):fail_before"),),
     ),
     Mutant(
         "overtaken-hold-kept",
@@ -341,14 +393,9 @@ MUTANTS = (
         "payment_service.handlers",
         "        await release(payment, gateway)\n    work.reply(domain.authorization_reply(payment))\n",
         "        pass\n    work.reply(domain.authorization_reply(payment))\n",
-    ),
-    Mutant(
-        "void-only-marks",
-        46,
-        "a void lets go of what the gateway holds for an attempt under way",
-        "payment_service.moves",
-        "        for intent in await release(payment, gateway):\n",
-        "        for intent in ():\n",
+        killers=(
+            ("confirmed/alone", "payment-worker:gateway_post(/payment_intents):pause_before"),
+        ),
     ),
     Mutant(
         "strays-stay",
@@ -357,6 +404,9 @@ MUTANTS = (
         "payment_service.sweep",
         "        await self._cancel_strays(since)\n",
         "",
+        killers=(
+            ("stray-hold", "gateway:deliver(payment_intent.amount_capturable_updated)#1:lose"),
+        ),
     ),
     Mutant(
         "pending-refund-forgotten",
@@ -365,6 +415,7 @@ MUTANTS = (
         "payment_service.notices",
         "        if reply is None or payment.refund_command_id is None:\n            return []\n",
         "        return []\n",
+        killers=(("refund-pending", ""),),
     ),
     Mutant(
         "failed-refund-believed",
@@ -373,6 +424,7 @@ MUTANTS = (
         "payment_service.domain",
         '    "failed": Status.REFUND_FAILED,\n',
         '    "failed": Status.REFUNDED,\n',
+        killers=(("refund-fails", ""),),
     ),
     Mutant(
         "refunds-not-polled",
@@ -381,6 +433,15 @@ MUTANTS = (
         "payment_service.sweep",
         "        await self._settle_refunds()\n",
         "",
+        also=(
+            (
+                "payment_service.sweep",
+                "        async for event in self._gateway.events(UNEXPECTED, since):\n"
+                '            await self._one("event", self._notices.take(event))\n',
+                "",
+            ),
+        ),
+        killers=(("refund-pending", "gateway:deliver(refund.updated):lose"),),
     ),
     Mutant(
         "not-republished",
@@ -389,6 +450,7 @@ MUTANTS = (
         "messaging.republish",
         "        if self._tag in tags or APPLIED_TAG not in tags:\n",
         "        if True:\n",
+        killers=(("forgetful", "order-web:put_events(ReserveStock):forget"),),
     ),
     Mutant(
         "sale-not-reconciled",
@@ -397,6 +459,7 @@ MUTANTS = (
         "catalog_service.handlers",
         "        done = domain.reconcile(reservation, state, work.room)\n",
         "        done = None\n",
+        killers=(("confirmed", "order-worker:put_events(OrderConfirmed):lose"),),
     ),
     Mutant(
         "resends-without-bound",
@@ -405,6 +468,7 @@ MUTANTS = (
         ENGINE,
         "    if instance.resends < saga.max_resends:\n",
         "    if True:\n",
+        killers=(("hold-lapsed", ""),),
     ),
     Mutant(
         "resent-under-old-id",
@@ -413,6 +477,7 @@ MUTANTS = (
         ENGINE,
         '    return f"{instance.saga}/{instance.id}/{instance.turn}"\n',
         '    return f"{instance.saga}/{instance.id}/{instance.step}/{instance.undoing}"\n',
+        killers=(("confirmed", "payment-worker:put_events(PaymentCaptured):lose"),),
     ),
     Mutant(
         "timer-outlives-saga",
@@ -421,6 +486,7 @@ MUTANTS = (
         SAGA_STORE,
         '            computed={"deadline_at": _deadline_at, "updated_at": lambda _: func.now()},\n',
         '            computed={"updated_at": lambda _: func.now()},\n',
+        killers=(("confirmed/alone", ""),),
     ),
     Mutant(
         "key-lease-never-ends",
@@ -429,6 +495,7 @@ MUTANTS = (
         HTTP_KEYS,
         '            if int(found["lease_ends_ms"]["N"]) >= now:\n',
         "            if True:\n",
+        killers=(("confirmed/alone", "order-web:commit(ReserveStock):crash_before"),),
     ),
     Mutant(
         "poison-blocks-relay",
@@ -437,6 +504,7 @@ MUTANTS = (
         RELAY,
         "            if not _is_refusal(error):\n",
         "            if True:\n",
+        killers=(("poisoned-outbox", "order-web:commit(ReserveStock):crash_after"),),
     ),
     Mutant(
         "poison-never-parked",
@@ -445,5 +513,6 @@ MUTANTS = (
         RELAY,
         "        park = attempts >= (MAX_ATTEMPTS if code in _TRANSIENT else 3)\n",
         "        park = attempts < 0\n",
+        killers=(("poisoned-outbox", ""),),
     ),
 )

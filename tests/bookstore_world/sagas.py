@@ -169,8 +169,9 @@ COURSES = (
         skews=(("order-worker", 120.0), ("catalog-worker", -120.0), ("payment-worker", 120.0)),
         reconcile=False,
     ),
+    Course("two-workers", (Wish(),), ("confirmed",), workers=2, reconcile=False),
     Course(
-        "crowd",
+        "crowd",  # On a shelf that is too short.
         (Wish(cancel=True), Wish(), Wish(), Wish()),
         stock=3,
         workers=2,

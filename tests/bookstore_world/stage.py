@@ -69,7 +69,7 @@ def settings_of(service: Service) -> ServiceSettings:
 class Stage:
     """A world with the bookstore in it.
 
-    `reconcile` switches reconciliation and sweeps on. `workers`: how many processes of each
+    `reconcile` switches on what repairs: reconciliation, the gateway's sweep and its webhooks. `workers`: how many processes of each
     service's worker role. `forgetful`: the emulator may restart with an empty memory. `skews`: by
     how many seconds a process's clock is wrong. `reads`: whether reads can be hit.
     """
@@ -132,6 +132,7 @@ class Stage:
             lambda: self.processes["payment-web"].application,
             late_seconds=PAUSE_SECONDS,
         )
+        self.gateway.webhooks = reconcile
 
     async def open(self, *, stock: int) -> None:
         """Put one book on the shelf and start every process."""

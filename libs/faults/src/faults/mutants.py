@@ -23,8 +23,8 @@ class StaleMutant(LookupError):
 class Mutant:
     """One guard less. `row` is its number in the catalogue of failures, `guard` what is missing.
 
-    `killers` are (scenario, plan) known to break an invariant without the guard; the first of them
-    that does kills the mutant. `invariant` is the number of the one that is broken, such as 'I6'.
+    `killers` are (scenario, plan) known to break an invariant without the guard, under `seed`; the
+    first of them that does kills the mutant. `invariant` is the number of the one that is broken, such as 'I6'.
     `also` holds further (module, original, replacement) where a guard stands in two places.
     """
 
@@ -36,6 +36,7 @@ class Mutant:
     replacement: str
     invariant: str = ""
     killers: tuple[tuple[str, str], ...] = ()
+    seed: int = 0
     also: tuple[tuple[str, str, str], ...] = ()
 
     @property
@@ -44,13 +45,18 @@ class Mutant:
         return [(self.module, self.original, self.replacement), *self.also]
 
 
-def mutated_source(path: Path, original: str, replacement: str) -> str:
-    """The file's text with the passage replaced; raises StaleMutant."""
-    source = path.read_text(encoding="utf-8")
-    if source.count(original) != 1:
-        found = source.count(original)
-        raise StaleMutant(f"{path.name} has {found} times, not once:\n{original}")
-    return source.replace(original, replacement)
+def mutated_sources(mutant: Mutant) -> dict[str, str]:
+    """The text of each module that the mutant changes; raises StaleMutant."""
+    sources: dict[str, str] = {}
+    for module, original, replacement in mutant.edits:
+        source = sources.get(module) or path_of(module).read_text(encoding="utf-8")
+        if source.count(original) != 1:
+            found = source.count(original)
+            raise StaleMutant(
+                f"{mutant.name} is out of date: {module} has {found} times, not once:\n{original}"
+            )
+        sources[module] = source.replace(original, replacement)
+    return sources
 
 
 def path_of(module: str) -> Path:
@@ -64,17 +70,16 @@ def path_of(module: str) -> Path:
 def check(mutants: Sequence[Mutant]) -> None:
     """Raise StaleMutant unless every mutant can be made."""
     for mutant in mutants:
-        for module, original, replacement in mutant.edits:
-            compile(mutated_source(path_of(module), original, replacement), module, "exec")
+        for module, source in mutated_sources(mutant).items():
+            compile(source, module, "exec")
 
 
 def install(mutant: Mutant) -> None:
     """Let this process import the mutant instead of the product, which it must not have yet."""
-    sources: dict[str, str] = {}
-    for module, original, replacement in mutant.edits:
+    sources = mutated_sources(mutant)
+    for module in sources:
         if module in sys.modules:
             raise RuntimeError(f"{module} is imported already")
-        sources[module] = mutated_source(path_of(module), original, replacement)
     sys.meta_path.insert(0, _Finder(sources))
 
 

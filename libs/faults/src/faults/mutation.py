@@ -77,7 +77,7 @@ def _chained(*runs: Iterable[Run]) -> Iterator[Run]:
 def _killers(mutant: Mutant, by_name: dict[str, Scenario]) -> Iterator[Run]:
     for name, text in mutant.killers:
         plan = Plan.parse(text)
-        yield by_name[name], plan, by_name[name].run(plan, 0)
+        yield by_name[name], plan, by_name[name].run(plan, mutant.seed)
 
 
 def _all_plans(scenarios: Sequence[Scenario]) -> Iterator[Run]:
