@@ -8,11 +8,13 @@ STAMP := $(VENV)/.installed
 EMULATOR_STAMP := .venv-emulator/.installed
 PEERS_STAMP := .venv-peers/.installed
 BOOKSTORE := $(BIN)/bookstore
+WORLD := PYTHONPATH=tests $(BIN)/python -m bookstore_world
+FAULTS := .local/faults/results.json
 # Trust the machine's certificate store, as pip does: a company's own authority is in there.
 export UV_SYSTEM_CERTS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status logs restart seed clean test lint format types check bench bench-peers \
+.PHONY: help setup demo up down status logs restart seed clean test lint format types check bench bench-peers faults \
 	compose-up compose-down compose-test \
 	contracts lock import name-given file-given
 
@@ -72,6 +74,12 @@ compose-test: setup ## end-to-end tests and faults against real containers of th
 
 test: setup ## all tests, on real servers, without Docker
 	@$(BIN)/pytest $(ARGS)
+
+faults: setup ## the sagas under every pair of faults, at random, and without each guard
+	@$(WORLD) mutants --results $(FAULTS)
+	@$(WORLD) random --examples 600 --seed $(or $(SEED),1) --results $(FAULTS)
+	@$(WORLD) explore --results $(FAULTS)
+	@$(WORLD) explore --depth 2 --results $(FAULTS)
 
 lint: setup ## style, import rules, generated files
 	@$(BIN)/ruff check .

@@ -69,9 +69,10 @@ def settings_of(service: Service) -> ServiceSettings:
 class Stage:
     """A world with the bookstore in it.
 
-    `reconcile` switches on what repairs: reconciliation, the gateway's sweep and its webhooks. `workers`: how many processes of each
-    service's worker role. `forgetful`: the emulator may restart with an empty memory. `skews`: by
-    how many seconds a process's clock is wrong. `reads`: whether reads can be hit.
+    `reconcile` switches on what repairs: reconciliation, the gateway's sweep and its webhooks.
+    `workers`: how many processes of each service's worker role. `forgetful`: the emulator may
+    restart with an empty memory. `skews`: by how many seconds a process's clock is wrong.
+    `reads`: whether reads can be hit.
     """
 
     def __init__(

@@ -24,8 +24,7 @@ class Mutant:
     """One guard less. `row` is its number in the catalogue of failures, `guard` what is missing.
 
     `killers` are (scenario, plan) known to break an invariant without the guard, under `seed`; the
-    first of them that does kills the mutant. `invariant` is the number of the one that is broken, such as 'I6'.
-    `also` holds further (module, original, replacement) where a guard stands in two places.
+    first of them that does kills the mutant. `also` holds further (module, original, replacement) where a guard stands in two places.
     """
 
     name: str
@@ -34,7 +33,6 @@ class Mutant:
     module: str
     original: str
     replacement: str
-    invariant: str = ""
     killers: tuple[tuple[str, str], ...] = ()
     seed: int = 0
     also: tuple[tuple[str, str, str], ...] = ()
