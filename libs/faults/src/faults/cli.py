@@ -27,16 +27,24 @@ class Subject:
     """What a team puts to the test. Texts refer to objects as `package.module:name`, since mutants
     have to be in place before anything of theirs is imported.
 
-    `scenarios` are hit once everywhere, `exhaustive` in pairs too; `regressions` are (scenario,
-    plan) that once broke an invariant; `story` makes a scenario from one line.
+    `command` is how a shell at the repository's root calls this command line. `scenarios` are hit
+    once everywhere, `exhaustive` in pairs too; `regressions` are (scenario, plan) that once broke
+    an invariant; `story` makes a scenario from one line. For the report: `states` are the texts
+    that outcomes may have in `reached`, `bugs` what was found so far (`findings.Bug`), `limits`
+    sentences on what the world does not model.
     """
 
+    title: str
     module: str
+    command: str
     scenarios: str
     exhaustive: str
     mutants: str
     regressions: str
     story: str
+    states: str
+    bugs: str
+    limits: str
 
 
 def main(subject: Subject, argv: Sequence[str] | None = None) -> int:
@@ -173,10 +181,7 @@ def _progress(jobs: int, began: float) -> Callable[[int, Tally], None]:
 def _summary(subject: Subject, layer: str, tally: Tally, wall: float) -> None:
     for failure in tally.failures[:SHOWN_FAILURES]:
         _say(f"VIOLATED: {'; '.join(failure.violations)}")
-        _say(
-            f"  again: python -m {subject.module} run '{failure.scenario}' --seed {failure.seed} "
-            f"{failure.plan}"
-        )
+        _say(f"  again: {failure.again(subject.command)}")
     if len(tally.failures) > SHOWN_FAILURES:
         _say(f"... and {len(tally.failures) - SHOWN_FAILURES} more")
     verdict = f"{len(tally.failures)} runs violate" if tally.failures else "no violation"

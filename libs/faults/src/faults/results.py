@@ -86,6 +86,7 @@ def _tally_document(tally: Tally) -> dict[str, Any]:
         "recoveries": [[seconds, count] for seconds, count in sorted(tally.recoveries.items())],
         "reached": dict(sorted(tally.reached.items())),
         "sites": sorted(tally.sites),
+        "offered": [[*place, sorted(faults)] for place, faults in tally.offered.items()],
         "failures": [
             {
                 "scenario": failure.scenario,
@@ -108,6 +109,7 @@ def _tally(document: dict[str, Any]) -> Tally:
         recoveries=Counter(dict(document["recoveries"])),
         reached=Counter(document["reached"]),
         sites={(scenario, place) for scenario, place in document["sites"]},
+        offered={(scenario, place): set(faults) for scenario, place, faults in document["offered"]},
         failures=[
             Failure(
                 each["scenario"],
