@@ -41,7 +41,7 @@ class Results:
         verdicts.update({each.mutant: each for each in self.verdicts})
         known.verdicts = list(verdicts.values())
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(_document(known), indent=1) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(document_of(known), indent=1) + "\n", encoding="utf-8")
 
 
 def load_results(path: Path) -> Results:
@@ -61,7 +61,8 @@ def load_results(path: Path) -> Results:
     )
 
 
-def _document(results: Results) -> dict[str, Any]:
+def document_of(results: Results) -> dict[str, Any]:
+    """What `save` writes."""
     return {
         "explorations": {
             layer: {
