@@ -49,7 +49,7 @@ def tally(*violations: str) -> Tally:
     """Singles of 'buy', but for one: what only the recovery comes through, is not hit."""
     found = Tally(sites={("buy", COMMIT.place), ("buy", POST.place)})
     found.add("buy", Plan(), 7, outcome(visits=UNDISTURBED))
-    recovery = (*UNDISTURBED, Visit(RESENT, ("crash_before", "partial")))
+    recovery = (*UNDISTURBED, Visit(RESENT, ("crash_before", "partial", "lose")))
     for strike in (
         Strike(COMMIT, "crash_before"),
         Strike(COMMIT, "crash_after"),
@@ -127,16 +127,20 @@ def test_text_is_escaped_everywhere() -> None:
 
 def test_cells_tell_untested_from_stood_for_from_what_cannot_apply() -> None:
     matrix = total(list(matrices(material().explorations).values()))
-    assert matrix.untested == [(POST.place, "crash_before"), (RESENT.place, "crash_before")]
+    assert matrix.untested == [
+        (POST.place, "crash_before"),
+        (RESENT.place, "crash_before"),
+        (RESENT.place, "lose"),
+    ]
     # Pairs use 'error_before' in place of it, and only a recovery comes to this place.
     assert matrix.stood_for == [(RESENT.place, "partial")]
     html = page(material())
     listed = html[html.index("Not tested</h3>") :]
     assert "worker:gateway_post(/charges)</code>: crash_before" in listed
     assert "worker:put_events(OrderPlaced)</code>: partial" in listed
-    assert html.count('<td class="untested"') == 2
+    assert html.count('<td class="untested"') == 3
     assert html.count('<td class="stood"') == 1
-    assert html.count('class="never"') == 3 * 15 - 6
+    assert html.count('class="never"') == 3 * 15 - 7
 
 
 def test_a_run_that_two_layers_share_counts_once() -> None:

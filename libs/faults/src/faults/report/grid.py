@@ -57,33 +57,50 @@ def _filter(scenarios: list[str]) -> Markup:
 
 
 def _legend() -> Markup:
-    def item(class_: str, sign: str, text: str) -> Markup:
-        return element("li", element("span", sign, class_=f"cell {class_}"), " ", text)
+    def cell(class_: str, sign: str = "") -> Markup:
+        return element("span", sign, class_=f"cell {class_}")
 
+    items = [
+        (cell("shade1", "3") + cell("shade4", "99"), "met in so many runs; the darker, the more"),
+        (cell("untested", "○"), "not tested"),
+        (cell("stood", "·"), "not tested here: pairs hold a fault that is like it to the outside"),
+        (cell("never"), "cannot apply"),
+    ]
     return element(
         "ul",
-        item("shade1", "3", "met in so many runs; the darker, the more"),
-        item("shade4", "99", ""),
-        item("untested", "○", "not tested"),
-        item("stood", "·", "not tested here: pairs hold a fault that is like it to the outside"),
-        item("never", "", "cannot apply"),
+        *(element("li", Markup(sign), " ", meaning) for sign, meaning in items),
         class_="legend",
     )
 
 
 def _process(name: str, places: list[str], matrix: Matrix, numbers: Mapping[str, int]) -> Markup:
-    head: list[str | Markup] = [element("span", "place")]
-    head += [
+    on_path = [place for place in places if place in matrix.undisturbed]
+    detours = [place for place in places if place not in matrix.undisturbed]
+
+    def rows(title: str, several: list[str]) -> Markup:
+        return table(
+            _head(),
+            [_place(place, matrix, numbers[place]) for place in several],
+            caption=f"{name}, {title}: runs by place and fault",
+            class_="matrix",
+        )
+
+    parts = [element("h3", name)]
+    if on_path:
+        parts.append(rows("undisturbed", on_path))
+    if detours:
+        many = f"{len(detours)} places" if len(detours) > 1 else "1 place"
+        summary = element("summary", f"{many} that only a recovery comes through")
+        parts.append(element("details", summary, rows("recovery", detours)))
+    return element("section", *parts, class_="process")
+
+
+def _head() -> list[str | Markup]:
+    faults = [
         element("abbr", element("span", fault.replace("_", " ")), title=MEANINGS[fault])
         for fault in FAULTS
     ]
-    rows = [_place(place, matrix, numbers[place]) for place in places]
-    return element(
-        "section",
-        element("h3", name),
-        table(head, rows, caption=f"{name}: runs by place and fault", class_="matrix"),
-        class_="process",
-    )
+    return ["place", *faults]
 
 
 def _place(place: str, matrix: Matrix, number: int) -> Markup:
@@ -115,10 +132,16 @@ def short(count: int) -> str:
 def left_out(matrix: Matrix) -> Markup:
     """In words: what was not tested, what others stand for."""
     untested, stood_for = matrix.untested, matrix.stood_for
+    on_path = sum(place in matrix.undisturbed for place, _ in untested)
     parts = [element("h3", "Not tested")]
     if untested:
         parts += [
-            element("p", f"{len(untested)} faults could have been met and were not:"),
+            element(
+                "p",
+                f"{len(untested):,} faults could have been met and were not: {on_path:,} at "
+                f"operations of undisturbed runs, {len(untested) - on_path:,} at operations that "
+                "only a recovery comes through.",
+            ),
             _list(untested),
         ]
     else:
@@ -128,8 +151,8 @@ def left_out(matrix: Matrix) -> Markup:
             element("h3", "Stood for by others"),
             element(
                 "p",
-                f"{len(stood_for)} faults at operations that only a recovery comes through. Pairs "
-                "are made of representatives: of faults that leave everything outside of the "
+                f"{len(stood_for):,} faults at operations that only a recovery comes through. "
+                "Pairs are made of representatives: of faults that leave everything outside of the "
                 "process alike, one is tried.",
             ),
             _list(stood_for),
@@ -154,24 +177,25 @@ def _list(cells: list[Cell]) -> Markup:
 def kinds(matrix: Matrix) -> Markup:
     """Each kind of fault, its meaning, and the operations that can meet it."""
     rows = []
+    every = {parts_of(place)[1] for place in matrix.offered}
     for fault in FAULTS:
         places = [place for place, faults in matrix.offered.items() if fault in faults]
         hit = sum(matrix.counts[place, fault] > 0 for place in places)
-        operations = sorted({parts_of(place)[1] for place in places})
+        operations = {parts_of(place)[1] for place in places}
         rows.append(
             row(
                 element("code", fault),
                 MEANINGS[fault],
-                ", ".join(operations) or "nothing on offer",
+                _named(operations, every),
                 f"{hit} of {len(places)}",
             )
         )
-    every = {parts_of(place)[1] for place in matrix.offered}
     return joined(
         table(
             ["fault", "what happens", "operations that can meet it", "places hit"],
             rows,
             caption="Kinds of faults",
+            class_="kinds",
         ),
         element(
             "p",
@@ -181,3 +205,14 @@ def kinds(matrix: Matrix) -> Markup:
             class_="note",
         ),
     )
+
+
+def _named(operations: set[str], every: set[str]) -> str:
+    others = every - operations
+    if not operations:
+        return "none in these scenarios"
+    if not others:
+        return "all"
+    if len(others) < len(operations):
+        return f"all but {', '.join(sorted(others))}"
+    return ", ".join(sorted(operations))

@@ -70,4 +70,4 @@ def row(head: str | Markup, *cells: str | Markup, class_: str | None = None) -> 
 
 
 def _is_number(text: str) -> bool:
-    return text[:1].isdigit() and not isinstance(text, Markup)
+    return text.removeprefix('<b class="wrong">')[:1].isdigit()

@@ -13,6 +13,8 @@ from faults.plan import KINDS, TWISTS
 from faults.results import Exploration
 
 FAULTS = (*KINDS, *TWISTS)
+# DEEP's representatives stand for these; nothing stands for a loss, a repeat or another order.
+REPRESENTED = frozenset({*KINDS, "partial", "duplicate"})
 # Where the scenarios are drawn, there are too many to tell of each.
 DRAWN = "random"
 Cell = tuple[str, str]
@@ -65,9 +67,13 @@ class Matrix:
         return [cell for cell in self._missing() if self.is_stood_for(*cell)]
 
     def is_stood_for(self, place: str, fault: str) -> bool:
-        """Whether only a recovery comes here, and pairs are not made of this fault (see DEEP)."""
+        """Whether only a recovery comes here, and DEEP has another fault in place of this one."""
         operation = parts_of(place)[1]
-        return place not in self.undisturbed and fault not in DEEP.get(operation, ())
+        return (
+            place not in self.undisturbed
+            and operation in DEEP
+            and fault in REPRESENTED.difference(DEEP[operation])
+        )
 
     def _missing(self) -> list[Cell]:
         return [

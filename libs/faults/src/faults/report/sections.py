@@ -63,6 +63,7 @@ def figures(material: Material) -> Markup:
             ],
             [_layer(each) for each in material.explorations],
             caption="Key figures",
+            class_="figures",
         ),
         element(
             "p",
@@ -137,7 +138,10 @@ def states(material: Material) -> Markup:
         rows.append(row(state, verdict, *shown, class_=None if is_reached else "wrong"))
     layers = [each.layer for each in material.explorations]
     return table(
-        ["state", "", *layers], rows, caption="Runs that came through an interesting state"
+        ["state", "", *layers],
+        rows,
+        caption="Runs that came through an interesting state",
+        class_="states",
     )
 
 
