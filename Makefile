@@ -14,7 +14,8 @@ FAULTS := .local/faults/results.json
 export UV_SYSTEM_CERTS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status logs restart seed clean test lint format types check bench bench-peers faults \
+.PHONY: help setup demo up down status logs restart seed clean test lint format types check \
+	faults faults-report bench bench-peers \
 	compose-up compose-down compose-test \
 	contracts lock import name-given file-given
 
@@ -91,6 +92,10 @@ types: setup ## strict types
 	@$(BIN)/mypy $(wildcard libs/*/src services/*/src tools/*/src)
 
 check: lint types test ## everything that CI checks
+
+faults-report: setup ## one HTML page from the results of the saga failure tests
+	@PYTHONPATH=tests $(BIN)/python -m bookstore_world report --results .local/faults/results.json \
+	  --html .local/faults/report.html --chaos .local/chaos
 
 format: setup ## format the code and sort imports
 	@$(BIN)/ruff check --fix --quiet .

@@ -1,7 +1,7 @@
-"""The command line over a subject's scenarios: `python -m <subject> run|explore|random|mutants`.
+"""The command line over a subject's scenarios: `python -m <subject> run|explore|mutants|report`.
 
-Guarantee: exit code 0 only where nothing was violated and no mutant survived; each failure is
-printed with the line that shows it again.
+Guarantee: what runs something ends with 0 only where nothing was violated and no mutant survived;
+each failure is printed with the line that shows it again.
 """
 
 import argparse
@@ -17,7 +17,9 @@ from faults.explore import Tally, jobs_of, run_jobs
 from faults.mutants import Mutant, StaleMutant, check
 from faults.mutation import Verdict, judge_all, load
 from faults.plan import InvalidPlan, Plan
-from faults.results import Exploration, Results
+from faults.report.material import Material, load_chaos
+from faults.report.page import write
+from faults.results import Exploration, Results, load_results
 from faults.scenario import Scenario
 
 SHOWN_FAILURES = 20
@@ -28,18 +30,25 @@ class Subject:
     """What a team puts to the test. Texts refer to objects as `package.module:name`, since mutants
     have to be in place before anything of theirs is imported.
 
-    `scenarios` are hit once everywhere, `exhaustive` in pairs too; `regressions` are (scenario,
-    plan) that once broke an invariant; `story` makes a scenario from one line, and
-    `stories` draws them (a hypothesis strategy).
+    `command` is how a shell at the repository's root calls this command line. `scenarios` are hit
+    once everywhere, `exhaustive` in pairs too; `regressions` are (scenario, plan) that once broke
+    an invariant; `story` makes a scenario from one line, and `stories` draws them (a hypothesis
+    strategy). For the report: `states` are the texts that outcomes may have in `reached`, `bugs`
+    what was found so far (`findings.Bug`), `limits` sentences on what is not modelled.
     """
 
+    title: str
     module: str
+    command: str
     scenarios: str
     exhaustive: str
     mutants: str
     regressions: str
     story: str
     stories: str
+    states: str
+    bugs: str
+    limits: str
 
 
 def main(subject: Subject, argv: Sequence[str] | None = None) -> int:
@@ -94,6 +103,12 @@ def _parser(subject: Subject) -> argparse.ArgumentParser:
     )
     _common(mutants)
     mutants.set_defaults(command=_mutants)
+
+    report = commands.add_parser("report", help="one HTML page from a file of results")
+    report.add_argument("--results", type=Path, required=True, help="the JSON file to read")
+    report.add_argument("--html", type=Path, required=True, help="the page; its JSON goes beside")
+    report.add_argument("--chaos", type=Path, help="a folder of reports on real processes")
+    report.set_defaults(command=_report)
     return parser
 
 
@@ -199,10 +214,7 @@ def _progress(jobs: int, began: float) -> Callable[[int, Tally], None]:
 def _summary(subject: Subject, layer: str, tally: Tally, wall: float) -> None:
     for failure in tally.failures[:SHOWN_FAILURES]:
         _say(f"VIOLATED: {'; '.join(failure.violations)}")
-        _say(
-            f"  again: python -m {subject.module} run '{failure.scenario}' --seed {failure.seed} "
-            f"{failure.plan}"
-        )
+        _say(f"  again: {failure.again(subject.command)}")
     if len(tally.failures) > SHOWN_FAILURES:
         _say(f"... and {len(tally.failures) - SHOWN_FAILURES} more")
     verdict = f"{len(tally.failures)} runs violate" if tally.failures else "no violation"
@@ -241,3 +253,25 @@ def _mutants(subject: Subject, arguments: argparse.Namespace) -> int:
     if arguments.results:
         Results(verdicts=verdicts).save(arguments.results)
     return 0 if killed == len(verdicts) else 1
+
+
+def _report(subject: Subject, arguments: argparse.Namespace) -> int:
+    if not arguments.results.exists():
+        raise _Mistake(
+            f"there are no results in {arguments.results}; make some first:\n"
+            f"  {subject.command} explore --results {arguments.results}\n"
+            f"  {subject.command} explore --depth 2 --results {arguments.results}\n"
+            f"  {subject.command} mutants --results {arguments.results}"
+        )
+    material = Material(
+        title=subject.title,
+        command=subject.command,
+        results=load_results(arguments.results),
+        mutants=load(subject.mutants),
+        states=load(subject.states),
+        bugs=load(subject.bugs),
+        limits=load(subject.limits),
+        chaos=load_chaos(arguments.chaos) if arguments.chaos else (),
+    )
+    _say(f"{arguments.html}\n{write(material, arguments.html)}")
+    return 0

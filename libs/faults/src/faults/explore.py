@@ -8,6 +8,7 @@ run then came through, recovery included. Triples are drawn from the pairs by a 
 import gc
 import multiprocessing
 import random
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -37,6 +38,13 @@ DEEP: Mapping[str, tuple[str, ...]] = {
     "delete_message_batch": ("error_before",),
     "batch_execute_statement": ("crash_after", "error_after"),
     "batch_write_item": ("error_before",),
+    # What only a recovery comes to: taking over, giving up, putting back, asking what happened.
+    "put_item": ("error_after",),
+    "update_item": ("error_after",),
+    "delete_item": ("error_before",),
+    "send_message": ("error_after", "crash_after"),
+    "change_message_visibility": ("error_before",),
+    "gateway_get": ("error_before",),
     "gateway_post": (
         "crash_after", "error_before", "error_after", "pause_before", "pause_after", "late",
         "fail_before", "fail_after",
@@ -59,6 +67,11 @@ class Failure:
     def __str__(self) -> str:
         return f"{self.scenario} seed {self.seed}: {self.plan}"
 
+    def again(self, command: str) -> str:
+        """One line for a shell that shows it again; `command` is how the subject is called."""
+        arguments = ["run", self.scenario, str(self.plan), "--seed", str(self.seed)]
+        return f"{command} {shlex.join(arguments)}"
+
 
 @dataclass
 class Tally:
@@ -66,6 +79,8 @@ class Tally:
 
     `cells` counts runs by scenario, place, fault and depth; `recoveries` holds seconds from the
     last fault to rest, rounded; `reached` counts runs by the interesting states they came through.
+    `sites` are the scenarios' places in undisturbed runs; `offered` holds every place that any run
+    came through, in the order of the first visits, with the faults that could be met there.
     """
 
     runs: int = 0
@@ -76,6 +91,7 @@ class Tally:
     recoveries: Counter[int] = field(default_factory=Counter)
     reached: Counter[str] = field(default_factory=Counter)
     sites: set[tuple[str, str]] = field(default_factory=set)
+    offered: dict[tuple[str, str], set[str]] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
 
     def add(self, scenario: str, plan: Plan, seed: int, outcome: Outcome) -> None:
@@ -89,6 +105,8 @@ class Tally:
         if outcome.met:
             self.recoveries[round(outcome.recovery_seconds)] += 1
         self.reached.update(outcome.reached)
+        for visit in outcome.visits:
+            self.offered.setdefault((scenario, visit.site.place), set()).update(visit.faults)
         if outcome.violations:
             self.failures.append(Failure(scenario, plan, seed, outcome.violations))
 
@@ -102,6 +120,8 @@ class Tally:
         self.recoveries.update(other.recoveries)
         self.reached.update(other.reached)
         self.sites |= other.sites
+        for place, faults in other.offered.items():
+            self.offered.setdefault(place, set()).update(faults)
         self.failures.extend(other.failures)
 
 

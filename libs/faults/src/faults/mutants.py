@@ -24,7 +24,8 @@ class Mutant:
     """One guard less. `row` is its number in the catalogue of failures, `guard` what is missing.
 
     `killers` are (scenario, plan) known to break an invariant without the guard, under `seed`; the
-    first of them that does kills the mutant. `also` holds further (module, original, replacement) where a guard stands in two places.
+    first of them that does kills the mutant. `also` holds further (module, original, replacement)
+    where a guard stands in several places.
     """
 
     name: str

@@ -23,6 +23,7 @@ KINDS: Mapping[str, str] = {
 TWISTS: Mapping[str, str] = {
     "partial": "a part of the batch is refused",
     "duplicate": "it happens twice",
+    "repeat": "the client below asks twice by itself, and hears the second answer",
     "late": "it takes effect beyond every lease and deadline",
     "reorder": "what comes later overtakes it",
     "lose": "it is confirmed, and lost",

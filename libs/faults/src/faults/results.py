@@ -41,7 +41,7 @@ class Results:
         verdicts.update({each.mutant: each for each in self.verdicts})
         known.verdicts = list(verdicts.values())
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(_document(known), indent=1) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(document_of(known), indent=1) + "\n", encoding="utf-8")
 
 
 def load_results(path: Path) -> Results:
@@ -61,7 +61,8 @@ def load_results(path: Path) -> Results:
     )
 
 
-def _document(results: Results) -> dict[str, Any]:
+def document_of(results: Results) -> dict[str, Any]:
+    """What `save` writes."""
     return {
         "explorations": {
             layer: {
@@ -86,6 +87,7 @@ def _tally_document(tally: Tally) -> dict[str, Any]:
         "recoveries": [[seconds, count] for seconds, count in sorted(tally.recoveries.items())],
         "reached": dict(sorted(tally.reached.items())),
         "sites": sorted(tally.sites),
+        "offered": [[*place, sorted(faults)] for place, faults in tally.offered.items()],
         "failures": [
             {
                 "scenario": failure.scenario,
@@ -108,6 +110,7 @@ def _tally(document: dict[str, Any]) -> Tally:
         recoveries=Counter(dict(document["recoveries"])),
         reached=Counter(document["reached"]),
         sites={(scenario, place) for scenario, place in document["sites"]},
+        offered={(scenario, place): set(faults) for scenario, place, faults in document["offered"]},
         failures=[
             Failure(
                 each["scenario"],
