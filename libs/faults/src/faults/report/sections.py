@@ -118,9 +118,9 @@ def _mutant(mutant: Mutant, verdict: Verdict | None) -> Markup:
     name = element("code", mutant.name)
     known = [str(mutant.row), mutant.guard]
     if verdict is None:
-        return row(name, "not tried", *known, "", mutant.invariant, "", class_="open")
+        return row(name, "not tried", *known, "", "", "", class_="open")
     if not verdict.killed:
-        return row(name, "survives", *known, "", mutant.invariant, f"{verdict.runs:,}",
+        return row(name, "survives", *known, "", "", f"{verdict.runs:,}",
                    class_="wrong")  # fmt: skip
     killer = joined(verdict.scenario or "", element("br"), element("code", verdict.plan))
     broken = "; ".join(verdict.violations[:1])
