@@ -28,15 +28,23 @@ class Subject:
     have to be in place before anything of theirs is imported.
 
     `scenarios` are hit once everywhere, `exhaustive` in pairs too; `regressions` are (scenario,
-    plan) that once broke an invariant; `story` makes a scenario from one line.
+    plan) that once broke an invariant; `story` makes a scenario from one line. The last two may be
+    missing.
     """
 
     module: str
     scenarios: str
     exhaustive: str
     mutants: str
-    regressions: str
-    story: str
+    regressions: str = ""
+    story: str = ""
+
+    @classmethod
+    def of(cls, module: str) -> "Subject":
+        """A module with TRIALS in it, and MUTANTS in the module `mutants` beside it."""
+        trials = f"{module}:TRIALS"
+        package = module.rpartition(".")[0] or module
+        return cls(f"faults {module}", trials, trials, f"{package}.mutants:MUTANTS")
 
 
 def main(subject: Subject, argv: Sequence[str] | None = None) -> int:
@@ -104,6 +112,8 @@ def _run(subject: Subject, arguments: argparse.Namespace) -> int:
     scenario = by_name.get(arguments.scenario)
     if scenario is None:
         try:
+            if not subject.story:
+                raise ValueError(f"no story is told by {arguments.scenario!r}")
             scenario = load(subject.story)(arguments.scenario)
         except ValueError as error:
             known = ", ".join(by_name)
