@@ -6,13 +6,14 @@ printed with the line that shows it again.
 
 import argparse
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from faults.explore import Tally, jobs_of, run_jobs
+from faults.explore import Failure, Tally, jobs_of, run_jobs
 from faults.mutants import Mutant, StaleMutant, check
 from faults.mutation import Verdict, judge_all, load
 from faults.plan import InvalidPlan, Plan
@@ -183,10 +184,7 @@ def _progress(jobs: int, began: float) -> Callable[[int, Tally], None]:
 def _summary(subject: Subject, layer: str, tally: Tally, wall: float) -> None:
     for failure in tally.failures[:SHOWN_FAILURES]:
         _say(f"VIOLATED: {'; '.join(failure.violations)}")
-        _say(
-            f"  again: python -m {subject.module} run '{failure.scenario}' --seed {failure.seed} "
-            f"{failure.plan}"
-        )
+        _say(f"  again: {_again(subject, failure)}")
     if len(tally.failures) > SHOWN_FAILURES:
         _say(f"... and {len(tally.failures) - SHOWN_FAILURES} more")
     verdict = f"{len(tally.failures)} runs violate" if tally.failures else "no violation"
@@ -195,6 +193,14 @@ def _summary(subject: Subject, layer: str, tally: Tally, wall: float) -> None:
         f"{tally.virtual_seconds / 3600:.0f} virtual hours in {wall:.0f} s: {verdict} within "
         "these bounds"
     )
+
+
+def _again(subject: Subject, failure: Failure) -> str:
+    """The command that plays a failure once more, as a shell takes it: sites have parentheses."""
+    # The seed comes last, since argparse takes all words up to an option for the whole plan.
+    strikes = map(str, failure.plan.strikes)
+    run = ["run", failure.scenario, *strikes, "--seed", str(failure.seed)]
+    return f"python -m {subject.module} {shlex.join(run)}"
 
 
 def _mutants(subject: Subject, arguments: argparse.Namespace) -> int:
