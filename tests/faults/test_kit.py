@@ -35,6 +35,13 @@ def test_declaration_takes_less_than_30_lines() -> None:
     assert len(lines) < 30
 
 
+def test_documentation_shows_the_declaration_as_it_is() -> None:
+    source = Path(gift_world.trial.__file__)
+    document = (source.parents[2] / "docs" / "faults.md").read_text(encoding="utf-8")
+
+    assert f"```python\n{source.read_text(encoding='utf-8')}```\n" in document
+
+
 @pytest.mark.parametrize("trial", TRIALS, ids=lambda trial: trial.name)
 def test_undisturbed_run_breaks_nothing_and_needs_no_repair(trial: Trial) -> None:
     outcome = trial.run(Plan(), 0)
