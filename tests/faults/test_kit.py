@@ -4,11 +4,14 @@ import asyncio
 import pickle
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import gift_world.trial
+from chassis import Problem
 from contracts.models.payment import AuthorizePayment
 from faults.explore import Job, jobs_of, run_jobs
 from faults.loop import VirtualLoop, run_virtually
@@ -17,8 +20,9 @@ from faults.mutation import Verdict, judge_all
 from faults.plan import Plan
 from faults.scenario import Repairer
 from faults.stage import Process, Stage
-from faults.trial import Trial
+from faults.trial import Databases, Trial
 from gift_world import gifts, points
+from gift_world.gifts import Gifts
 from gift_world.messages import TakePoints
 from gift_world.mutants import MUTANTS
 from gift_world.send_gift_saga import GIFT, take_points
@@ -78,36 +82,45 @@ def test_deadline_long_fault_is_repaired_by_the_deadline() -> None:
 
 
 def test_outcome_other_than_expected_is_a_violation() -> None:
-    wrong = Trial(
-        "wrong",
-        saga=NO_PAPER.saga,
-        processes=NO_PAPER.processes,
-        topology=gift_topology,
-        start=NO_PAPER.start,
-    )
+    wrong = replace(NO_PAPER, expected=("completed",))
 
     assert wrong.run(Plan(), 0).violations == ("I8 outcome: compensated, not completed",)
 
 
+def no_points_are_taken(databases: Databases) -> Iterator[str]:
+    for account in databases["points"].rows(points.ACCOUNTS):
+        if account["balance"] < 100:
+            yield "I1 points: taken"
+
+
 def test_invariant_that_holds_always_is_looked_at_after_every_step() -> None:
-    trial = Trial(
-        "never-below",
-        saga=SENT.saga,
-        processes=SENT.processes,
-        topology=gift_topology,
-        start=SENT.start,
-        always=[
-            lambda databases: [
-                "I1 points: taken"
-                for account in databases["points"].rows(points.ACCOUNTS)
-                if account["balance"] < 100
-            ]
-        ],
-    )
+    trial = replace(SENT, always=[no_points_are_taken])
 
     # They are taken for a while only: the points of a gift that is called off come back.
     assert trial.run(LATE, 0).violations == ()
     assert trial.run(Plan(), 0).violations == ("I1 points: taken",)
+
+
+async def ask_in_vain(stage: Stage) -> None:
+    await stage.ask("gifts-web", lambda application: application.nothing_of_the_kind())
+
+
+async def ask_for_what_is_refused(stage: Stage) -> None:
+    async def refuse(application: Gifts) -> None:
+        raise Problem(422, "no_gift", "this is no gift")
+
+    await stage.ask("gifts-web", refuse)
+
+
+def test_application_that_never_answers_is_a_violation() -> None:
+    outcome = replace(SENT, start=ask_in_vain, invariants=(), expected=()).run(Plan(), 0)
+
+    assert outcome.violations == ("I9 acknowledged: gifts-web does not answer any more",)
+
+
+def test_refusal_for_good_is_told_to_who_asked() -> None:
+    with pytest.raises(Problem, match="this is no gift"):
+        replace(SENT, start=ask_for_what_is_refused).run(Plan(), 0)
 
 
 def test_told_message_is_handled_by_who_receives_it() -> None:

@@ -35,6 +35,8 @@ REORDER_SECONDS = 10.0
 AGAIN_SECONDS = 2.0
 # Longer than this many pauses of the process that is asked, nobody waits for an answer.
 PATIENCE_PAUSES = 5
+# Another request under the same key is under way; or it is the service's own fault.
+_ASK_AGAIN = frozenset({409, 500, 502, 503, 504})
 _DATABASE = SecretStr("postgresql+asyncpg://world:world@127.0.0.1:1/world")
 
 
@@ -162,10 +164,11 @@ class Stage:
                 asking = _awaited(question, application)
                 asked = in_process(life, lambda asking=asking: loop.create_task(asking))  # type: ignore[misc]
                 await asyncio.wait([asked])
-                if not asked.cancelled() and (error := asked.exception()) is None:
+                error = asked.exception() if not asked.cancelled() else asyncio.CancelledError()
+                if error is None:
                     answer: T = asked.result()
                     return answer
-                if not asked.cancelled() and isinstance(error, Problem) and error.status < 500:
+                if isinstance(error, Problem) and error.status not in _ASK_AGAIN:
                     raise error
             await asyncio.sleep(AGAIN_SECONDS)
         raise Unanswered(f"{process} does not answer any more")
