@@ -30,25 +30,39 @@ class Subject:
     """What a team puts to the test. Texts refer to objects as `package.module:name`, since mutants
     have to be in place before anything of theirs is imported.
 
-    `command` is how a shell at the repository's root calls this command line. `scenarios` are hit
-    once everywhere, `exhaustive` in pairs too; `regressions` are (scenario, plan) that once broke
-    an invariant; `story` makes a scenario from one line, and `stories` draws them (a hypothesis
-    strategy). For the report: `states` are the texts that outcomes may have in `reached`, `bugs`
-    what was found so far (`findings.Bug`), `limits` sentences on what is not modelled.
+    `title` heads the report, and `command` is how a shell at the repository's root calls this
+    command line. `scenarios` are hit once everywhere, `exhaustive` in pairs too; `regressions` are
+    (scenario, plan, why) that once broke an invariant; `story` makes a scenario from one line, and
+    `stories` draws them (a hypothesis strategy). For the report: `states` are the texts that
+    outcomes may have in `reached`, `bugs` what was found so far (`findings.Bug`), `limits`
+    sentences on what is not modelled. Those with a default may be missing.
     """
 
-    title: str
     module: str
     command: str
     scenarios: str
     exhaustive: str
     mutants: str
-    regressions: str
-    story: str
-    stories: str
-    states: str
-    bugs: str
-    limits: str
+    title: str = "Sagas under fault"
+    regressions: str = ""
+    story: str = ""
+    stories: str = ""
+    states: str = ""
+    bugs: str = ""
+    limits: str = ""
+
+    @classmethod
+    def of(cls, module: str) -> "Subject":
+        """A module with TRIALS in it, and MUTANTS in the module `mutants` beside it."""
+        trials = f"{module}:TRIALS"
+        package = module.rpartition(".")[0] or module
+        return cls(
+            module=f"faults {module}",
+            command=f"python -m faults {module}",
+            scenarios=trials,
+            exhaustive=trials,
+            mutants=f"{package}.mutants:MUTANTS",
+        )
 
 
 def main(subject: Subject, argv: Sequence[str] | None = None) -> int:
@@ -128,6 +142,8 @@ def _run(subject: Subject, arguments: argparse.Namespace) -> int:
     scenario = by_name.get(arguments.scenario)
     if scenario is None:
         try:
+            if not subject.story:
+                raise ValueError(f"no story is told by {arguments.scenario!r}")
             scenario = load(subject.story)(arguments.scenario)
         except ValueError as error:
             known = ", ".join(by_name)

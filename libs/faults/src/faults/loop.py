@@ -53,6 +53,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._clock_resolution = RESOLUTION_SECONDS
         # Every task, as `asyncio.all_tasks` would find them in a set of all loops' tasks.
         self.tasks: list[asyncio.Task[Any]] = []
+        self.set_task_factory(kept_task)  # type: ignore[arg-type]
 
     def time(self) -> float:
         """Seconds since the run began."""
@@ -63,6 +64,13 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def _write_to_self(self) -> None:
         """Nobody calls from another thread."""
+
+
+def kept_task(loop: VirtualLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
+    """A task that is in the loop's list; newer Pythons name it and more by `options`."""
+    task: asyncio.Task[Any] = asyncio.Task(coroutine, loop=loop, **options)
+    loop.tasks.append(task)
+    return task
 
 
 def wall_seconds(loop: VirtualLoop) -> float:
@@ -91,7 +99,14 @@ def run_virtually(main: Callable[[VirtualLoop], Awaitable[T]]) -> T:
     asyncio._set_running_loop(None)  # A test's own loop may be what calls this.
     try:
         with clocks_of(loop):
-            return loop.run_until_complete(_to_its_end(main, loop))
+            running = loop.create_task(_to_its_end(main, loop))
+            try:
+                return loop.run_until_complete(running)
+            except Deadlock:
+                running.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    loop.run_until_complete(running)
+                raise
     finally:
         loop.close()
         asyncio._set_running_loop(previous)

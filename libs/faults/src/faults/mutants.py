@@ -44,42 +44,47 @@ class Mutant:
         return [(self.module, self.original, self.replacement), *self.also]
 
 
-def mutated_sources(mutant: Mutant) -> dict[str, str]:
-    """The text of each module that the mutant changes; raises StaleMutant."""
-    sources: dict[str, str] = {}
-    for module, original, replacement in mutant.edits:
-        source = sources.get(module) or path_of(module).read_text(encoding="utf-8")
-        if source.count(original) != 1:
-            found = source.count(original)
-            raise StaleMutant(
-                f"{mutant.name} is out of date: {module} has {found} times, not once:\n{original}"
-            )
-        sources[module] = source.replace(original, replacement)
-    return sources
-
-
 def path_of(module: str) -> Path:
-    """The source file of a module, which is not imported for that."""
+    """The source file of a module, which is not imported for that; raises StaleMutant."""
     spec = importlib.util.find_spec(module.partition(".")[0])
     if spec is None or not spec.submodule_search_locations:
         raise StaleMutant(f"there is no package {module.partition('.')[0]}")
-    return Path(spec.submodule_search_locations[0], *module.split(".")[1:]).with_suffix(".py")
+    path = Path(spec.submodule_search_locations[0], *module.split(".")[1:]).with_suffix(".py")
+    if not path.is_file():
+        raise StaleMutant(f"there is no module {module}")
+    return path
 
 
 def check(mutants: Sequence[Mutant]) -> None:
     """Raise StaleMutant unless every mutant can be made."""
     for mutant in mutants:
-        for module, source in mutated_sources(mutant).items():
+        for module, source in _mutated(mutant).items():
             compile(source, module, "exec")
 
 
 def install(mutant: Mutant) -> None:
     """Let this process import the mutant instead of the product, which it must not have yet."""
-    sources = mutated_sources(mutant)
+    sources = _mutated(mutant)
     for module in sources:
         if module in sys.modules:
             raise RuntimeError(f"{module} is imported already")
     sys.meta_path.insert(0, _Finder(sources))
+
+
+def _mutated(mutant: Mutant) -> dict[str, str]:
+    """The source of each module that the mutant changes, with all of its passages replaced."""
+    sources: dict[str, str] = {}
+    for module, original, replacement in mutant.edits:
+        path = path_of(module)
+        text = sources.get(module, path.read_text(encoding="utf-8"))
+        sources[module] = _replaced(text, original, replacement, path.name)
+    return sources
+
+
+def _replaced(text: str, original: str, replacement: str, name: str) -> str:
+    if text.count(original) != 1:
+        raise StaleMutant(f"{name} has {text.count(original)} times, not once:\n{original}")
+    return text.replace(original, replacement)
 
 
 class _Finder(importlib.abc.MetaPathFinder):

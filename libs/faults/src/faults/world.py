@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from faults.gate import ProcessDead
-from faults.loop import SKEW_SECONDS, VirtualLoop
+from faults.loop import SKEW_SECONDS, VirtualLoop, kept_task
 from faults.plan import KINDS, TWISTS, Plan, Site, Strike
 
 T = TypeVar("T")
@@ -307,10 +307,11 @@ def in_process(life: Incarnation, call: Callable[[], T]) -> T:
     return context.run(call)
 
 
-def _tracked_task(loop: VirtualLoop, coroutine: Any, context: Any = None) -> asyncio.Task[Any]:
+def _tracked_task(
+    loop: VirtualLoop, coroutine: Any, context: Any = None, **options: Any
+) -> asyncio.Task[Any]:
     """Every task belongs to the process that starts it, and dies with it."""
-    task = asyncio.Task(coroutine, loop=loop, context=context)
-    loop.tasks.append(task)
+    task = kept_task(loop, coroutine, context=context, **options)
     life = context[_INCARNATION] if context and _INCARNATION in context else _INCARNATION.get()
     if life is not None:
         life.tasks.append(task)
