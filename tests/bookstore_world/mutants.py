@@ -31,14 +31,6 @@ MUTANTS = (
         killers=(("confirmed/alone", "order-web:commit(ReserveStock):error_before"),),
     ),
     Mutant(
-        "no-inbox",
-        3,
-        "a copy of a handled message changes nothing",
-        TRANSACTIONS,
-        "                is_fresh = attempt.message.id in fresh_ids\n",
-        "                is_fresh = True\n",
-    ),
-    Mutant(
         "mark-before-publish",
         4,
         "a row is marked only after the bus has taken it",
@@ -280,12 +272,7 @@ MUTANTS = (
             ),
             (SAGA_STORE, "            .with_for_update(skip_locked=True)\n", ""),
         ),
-        killers=(
-            ("two-workers", "order-worker:commit(StockReserved):pause_before"),
-            ("two-workers", "order-worker-2:commit(StockReserved):pause_before"),
-            ("two-workers", "order-worker:commit(PaymentAuthorized):pause_before"),
-            ("two-workers", "order-worker-2:commit(PaymentAuthorized):pause_before"),
-        ),
+        killers=(("two-workers", "order-worker-2:commit(StockReserved):pause_before"),),
     ),
     Mutant(
         "stock-not-locked",

@@ -9,16 +9,21 @@ from bookstore_world.mutants import MUTANTS as BOOKSTORE_MUTANTS
 from faults.mutants import Mutant
 
 _UNDONE = (("no-paper", ""),)
-# The bookstore's own handlers are idempotent by their states, so that they hide a missing inbox.
-PLATFORM = {
-    "no-inbox": (("sent", "gifts-web:put_events(AuthorizePayment):duplicate"),),
-    "no-deadline": (("sent", "gifts-web:put_events(AuthorizePayment):lose"),),
-}
 MUTANTS = (
     *(
-        replace(each, killers=PLATFORM[each.name])
+        replace(each, killers=(("sent", "gifts-web:put_events(AuthorizePayment):lose"),))
         for each in BOOKSTORE_MUTANTS
-        if each.name in PLATFORM
+        if each.name == "no-deadline"
+    ),
+    # The bookstore's own handlers are idempotent by their states, so that they hide its lack.
+    Mutant(
+        "no-inbox",
+        15,
+        "a copy of a handled message changes nothing",
+        "messaging.transactions",
+        "                is_fresh = attempt.message.id in fresh_ids\n",
+        "                is_fresh = True\n",
+        killers=(("sent", "gifts-web:put_events(AuthorizePayment):duplicate"),),
     ),
     Mutant(
         "points-kept",
