@@ -9,14 +9,16 @@ import logging
 import random
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bookstore_world.customer import Customer, Unanswered
 from bookstore_world.invariants import StepInvariants, at_rest, broken_at_rest
 from bookstore_world.stage import Stage
 from bookstore_world.witness import Witness
 from faults.loop import VirtualLoop, run_virtually
+from faults.memory.database import MemoryDatabase
 from faults.plan import Plan, Strike
+from faults.postgres.database import connected
 from faults.scenario import Outcome, Repairer
 from order_service.store import ORDERS, SAGAS_TABLE
 
@@ -66,7 +68,8 @@ class Course:
 
     `expected` are the orders' statuses at the end, sorted, when no fault was long; None where they
     depend on who is first. `act` is what else happens; it answers what it found broken. `letters`
-    are the reasons of the dead letters that have to be there at the end. The rest as in Stage.
+    are the reasons of the dead letters that have to be there at the end. `postgres`
+    is the URL of the server to play it on instead of in memory. The rest as in Stage.
     """
 
     name: str
@@ -81,6 +84,11 @@ class Course:
     forgetful: bool = False
     skews: tuple[tuple[str, float], ...] = ()
     reads: bool = False
+    postgres: str = ""
+
+    def on_postgres(self, url: str) -> "Course":
+        """The same on a PostgreSQL server instead of the database in memory."""
+        return replace(self, postgres=url)
 
     def is_worth(self, plan: Plan) -> bool:
         """With reconciliation on, short faults of the saga are over before it may begin (its grace
@@ -112,6 +120,7 @@ class Course:
             skews=dict(self.skews),
             reads=self.reads,
             keep_trace=keep_trace,
+            database=connected(self.postgres).database if self.postgres else MemoryDatabase,
         )
         world = stage.world
         steps, witness = StepInvariants(stage), Witness(stage)

@@ -32,9 +32,9 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import DBAPIError
 
 from batching import BulkInsert, Prepared, transaction
+from faults.engine import GatedEngine
 from faults.gate import OpenGate, ProcessDead
 from faults.memory.database import MemoryDatabase
-from faults.memory.engine import MemoryEngine
 from messaging import messaging_tables
 
 METADATA = MetaData()
@@ -94,12 +94,12 @@ def gate() -> ScriptedGate:
 
 
 @pytest.fixture
-def engine(database: MemoryDatabase, gate: ScriptedGate) -> MemoryEngine:
+def engine(database: MemoryDatabase, gate: ScriptedGate) -> GatedEngine:
     return database.engine(gate)
 
 
 @pytest.fixture
-def autocommit(engine: MemoryEngine) -> Any:
+def autocommit(engine: GatedEngine) -> Any:
     return engine.execution_options(isolation_level="AUTOCOMMIT")
 
 
@@ -135,7 +135,7 @@ async def test_a_transaction_passes_at_its_beginning_and_at_its_commit(
 
 
 async def test_a_transaction_that_wrote_nothing_passes_at_its_beginning_only(
-    gate: ScriptedGate, engine: MemoryEngine
+    gate: ScriptedGate, engine: GatedEngine
 ) -> None:
     async with engine.begin() as connection:
         await connection.execute(select(NOTES).with_for_update())
@@ -228,13 +228,13 @@ async def test_nobody_sees_a_commit_that_waits_at_the_gate(
 
 
 async def test_a_killed_process_leaves_no_locks_and_can_do_nothing_more(
-    database: MemoryDatabase, engine: MemoryEngine, autocommit: Any
+    database: MemoryDatabase, engine: GatedEngine, autocommit: Any
 ) -> None:
     await database.execute(insert(NOTES).values(id=1))
     heir = database.engine(OpenGate())
     bump = update(NOTES).values(count=NOTES.c.count + 1)
 
-    async def work(on: MemoryEngine) -> None:
+    async def work(on: GatedEngine) -> None:
         async with on.begin() as connection:
             await connection.execute(bump)
 
@@ -261,7 +261,7 @@ async def test_a_killed_process_leaves_no_locks_and_can_do_nothing_more(
 
 
 async def test_a_process_that_is_killed_as_it_gets_its_lock_holds_nothing(
-    database: MemoryDatabase, engine: MemoryEngine
+    database: MemoryDatabase, engine: GatedEngine
 ) -> None:
     await database.execute(insert(NOTES).values(id=1))
     holder = database.engine(OpenGate())

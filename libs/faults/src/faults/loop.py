@@ -21,6 +21,9 @@ EPOCH = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
 SKEW_SECONDS: ContextVar[float] = ContextVar("skew_seconds", default=0.0)
 
 
+# The machine's own clock, whatever `time` tells while a run lasts.
+machine_seconds = time.monotonic
+
 # As `time.get_clock_info("monotonic")` has it on Linux.
 RESOLUTION_SECONDS = 1e-9
 

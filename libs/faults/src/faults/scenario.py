@@ -55,6 +55,10 @@ class Scenario(Protocol):
         """Whether a plan of several faults can come to anything that no shorter plan shows."""
         ...
 
+    def on_postgres(self, url: str) -> "Scenario":
+        """The same on the server at this URL instead of databases in memory."""
+        ...
+
     def run(self, plan: Plan, seed: int, *, keep_trace: bool = False) -> Outcome:
         """Play it once in a new world."""
         ...
