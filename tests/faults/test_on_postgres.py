@@ -82,6 +82,17 @@ def test_undisturbed_run_is_the_same_operation_by_operation(
     assert outcome.repairer == expected.repairer
 
 
+def test_plan_is_the_same_run_every_time(postgres: Postgres, servers: EmbeddedServers) -> None:
+    # A sweep finds two messages: in which order, no id may decide, since ids are drawn anew.
+    plan = Plan.parse("order-worker:put_events(ReconcilePayments+ReconcileStock):error_after")
+    declined = next(each for each in COURSES if each.name == "declined")
+    on_postgres = declined.on_postgres(servers.postgres_url("scratch"))
+
+    expected = declined.run(plan, 0).trace_hash
+
+    assert {on_postgres.run(plan, 0).trace_hash for _ in range(5)} == {expected}
+
+
 @pytest.mark.parametrize("line", SINGLES)
 def test_fault_comes_to_the_same(line: str, postgres: Postgres, servers: EmbeddedServers) -> None:
     name, _, text = line.partition(" ")
