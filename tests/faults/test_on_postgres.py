@@ -62,6 +62,7 @@ def postgres(servers: EmbeddedServers) -> Iterator[Postgres]:
     postgres = connected(servers.postgres_url("scratch"))
     yield postgres
     postgres.close()
+    connected.cache_clear()
 
 
 def course(name: str) -> Course:
@@ -131,7 +132,15 @@ def test_row_that_somebody_holds_is_waited_for_in_virtual_time(postgres: Postgre
     assert run_virtually(main) == [("a", 0), ("b", 60), ("c", 120)]
 
 
-def test_killed_process_frees_its_rows_and_waits_no_more(postgres: Postgres) -> None:
+@pytest.mark.parametrize("is_prepared", [False, True])
+def test_killed_process_frees_its_rows_and_waits_no_more(
+    postgres: Postgres, is_prepared: bool
+) -> None:
+    def opened(engine: Any) -> Any:
+        if is_prepared:
+            return transaction(engine.execution_options(isolation_level="AUTOCOMMIT"))
+        return engine.begin()
+
     async def main(loop: VirtualLoop) -> list[str]:
         database = postgres.database(METADATA, lambda: NOON)
         await database.execute(insert(NOTES).values(id=1, body=""))
@@ -140,7 +149,9 @@ def test_killed_process_frees_its_rows_and_waits_no_more(postgres: Postgres) -> 
 
         async def write(engine: Any, name: str) -> None:
             try:
-                async with engine.begin() as connection:
+                async with opened(engine) as connection:
+                    if is_prepared:
+                        await LOCK(connection)
                     await connection.execute(update(NOTES).values(body=name))
                     await asyncio.sleep(30)
             except ProcessDead:

@@ -33,8 +33,7 @@ class Postgres:
         """The tables of a MetaData, empty at first; one run at a time."""
         schema = self._schemas.get(metadata)
         if schema is None:
-            schema = Schema(self._loop, self._url, metadata, len(self._schemas))
-            self._schemas[metadata] = schema
+            schema = self._schemas[metadata] = Schema(self._loop, self._url, metadata)
         schema.reset()
         return PostgresDatabase(schema, now)
 

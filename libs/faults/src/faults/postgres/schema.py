@@ -4,6 +4,7 @@ Guarantee: a run begins with empty tables; the server's clock is the run's; and 
 what a transaction has really written, since triggers say so.
 """
 
+import itertools
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,6 +39,7 @@ _BLOCKERS = "SELECT pid, pg_blocking_pids(pid) FROM unnest($1::int[]) AS pid"
 # Kept open from run to run, and opened when more are in use at once.
 POOL_SIZE, OVERFLOW = 12, 20
 RUNS_UNTIL_TRUNCATE = 100
+_NUMBERS = itertools.count()
 
 
 class Note(NamedTuple):
@@ -52,9 +54,10 @@ class Schema:
     what batching.transaction takes.
     """
 
-    def __init__(self, loop: MachineLoop, url: str, metadata: MetaData, number: int) -> None:
+    def __init__(self, loop: MachineLoop, url: str, metadata: MetaData) -> None:
+        name = f"world_{os.getpid()}_{next(_NUMBERS)}"
         self.loop = loop
-        self.engine = _engine(url, f"world_{os.getpid()}_{number}")
+        self.engine = _engine(url, name)
         self.autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self.waits = Waits(loop, self._blockers)
         # What the backend of a transaction has noted since it began.
@@ -72,7 +75,7 @@ class Schema:
         self._dirty: set[str] = set()
         self._runs = 0
         event.listen(self.engine.sync_engine, "connect", self._listen)
-        loop.complete(self._create(f"world_{os.getpid()}_{number}"))
+        loop.complete(self._create(name))
         self._observer: AsyncConnection = loop.complete(self._observe())
 
     def reset(self) -> None:
