@@ -9,15 +9,17 @@ import logging
 import random
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bookstore_world.customer import Customer, Unanswered
 from bookstore_world.invariants import NOTHING, Leftovers, StepInvariants, at_rest, broken_at_rest
 from bookstore_world.stage import Stage
 from bookstore_world.witness import Witness
-from faults.loop import VirtualLoop, run_virtually
+from faults.loop import Deadlock, Endless, VirtualLoop, run_virtually
+from faults.memory.database import MemoryDatabase
 from faults.plan import Plan, Strike
-from faults.scenario import Outcome, Repairer
+from faults.postgres.database import connected
+from faults.scenario import Outcome, Repairer, ended_badly
 from order_service.store import ORDERS, SAGAS_TABLE
 
 CARDS: Mapping[str, str] = {
@@ -71,8 +73,8 @@ class Course:
 
     `expected` are the orders' statuses at the end, sorted, when no fault was long; None where they
     depend on who is first. `act` is what else happens; it answers what it found broken. `replay`:
-    at rest, all that was ever published comes once more, and has to change nothing. The rest as in
-    Stage.
+    at rest, all that was ever published comes once more, and has to change nothing. `postgres`
+    is the URL of the server to play it on instead of in memory. The rest as in Stage.
     """
 
     name: str
@@ -88,6 +90,11 @@ class Course:
     forgetful: bool = False
     skews: tuple[tuple[str, float], ...] = ()
     reads: bool = False
+    postgres: str = ""
+
+    def on_postgres(self, url: str) -> "Course":
+        """The same on a PostgreSQL server instead of the database in memory."""
+        return replace(self, postgres=url)
 
     def is_worth(self, plan: Plan) -> bool:
         """With reconciliation on, short faults of the saga are over before it may begin (its grace
@@ -105,6 +112,8 @@ class Course:
         logging.disable(logging.CRITICAL)
         try:
             return run_virtually(lambda loop: self._play(loop, plan, seed, keep_trace))
+        except (Endless, Deadlock) as error:
+            return ended_badly(error)
         finally:
             logging.disable(logging.NOTSET)
 
@@ -119,6 +128,7 @@ class Course:
             skews=dict(self.skews),
             reads=self.reads,
             keep_trace=keep_trace,
+            database=connected(self.postgres).database if self.postgres else MemoryDatabase,
         )
         world = stage.world
         steps, witness = StepInvariants(stage), Witness(stage)

@@ -21,6 +21,7 @@ from catalog_service.settings import CatalogSettings
 from catalog_service.tables import BOOKS
 from chassis import Service, ServiceSettings
 from contracts import load_topology
+from faults.engine import NewDatabase
 from faults.loop import EPOCH, VirtualLoop, wall_seconds
 from faults.memory.aws import MemoryAws
 from faults.memory.database import MemoryDatabase
@@ -72,7 +73,7 @@ class Stage:
     `reconcile` switches on what repairs: reconciliation, the gateway's sweep and its webhooks.
     `workers`: how many processes of each service's worker role. `forgetful`: the emulator may
     restart with an empty memory. `skews`: by how many seconds a process's clock is wrong.
-    `reads`: whether reads can be hit.
+    `reads`: whether reads can be hit. `database` makes a service's database.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class Stage:
         skews: Mapping[str, float] = MappingProxyType({}),
         reads: bool = True,
         keep_trace: bool = False,
+        database: NewDatabase = MemoryDatabase,
     ) -> None:
         self.reconcile = reconcile
         self._workers = workers
@@ -124,8 +126,7 @@ class Stage:
             return datetime.fromtimestamp(wall_seconds(loop), UTC)
 
         self.databases = {
-            service.name: MemoryDatabase(service.metadata, now=now)
-            for service in (ORDER, CATALOG, PAYMENT)
+            service.name: database(service.metadata, now) for service in (ORDER, CATALOG, PAYMENT)
         }
         self.processes: dict[str, ServiceProcess] = {}
         self.gateway = WorldGateway(

@@ -1,9 +1,9 @@
 """What passes the gate, what the product sees where the gate fails, what a killed process leaves
-behind, and which statements the database in memory refuses.
+behind, and which statements the database in memory refuses; but for these, the same of PostgreSQL.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -32,10 +32,12 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import DBAPIError
 
 from batching import BulkInsert, Prepared, transaction
+from faults.engine import Database, GatedEngine
 from faults.gate import OpenGate, ProcessDead
 from faults.memory.database import MemoryDatabase
-from faults.memory.engine import MemoryEngine
+from faults.postgres.database import Postgres
 from messaging import messaging_tables
+from stack import EmbeddedServers
 
 METADATA = MetaData()
 MESSAGES = messaging_tables(METADATA)
@@ -84,8 +86,24 @@ class ScriptedGate:
 
 
 @pytest.fixture
-def database() -> MemoryDatabase:
+def memory() -> MemoryDatabase:
     return MemoryDatabase(METADATA, now=lambda: NOON)
+
+
+@pytest.fixture(scope="module")
+def postgres(servers: EmbeddedServers) -> Iterator[Postgres]:
+    postgres = Postgres(servers.postgres_url("scratch"))
+    yield postgres
+    postgres.close()
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def database(request: pytest.FixtureRequest, memory: MemoryDatabase) -> Database:
+    """Both databases of the world: the same claims of both."""
+    if request.param == "memory":
+        return memory
+    postgres: Postgres = request.getfixturevalue("postgres")
+    return postgres.database(METADATA, lambda: NOON)
 
 
 @pytest.fixture
@@ -94,21 +112,21 @@ def gate() -> ScriptedGate:
 
 
 @pytest.fixture
-def engine(database: MemoryDatabase, gate: ScriptedGate) -> MemoryEngine:
+def engine(database: Database, gate: ScriptedGate) -> GatedEngine:
     return database.engine(gate)
 
 
 @pytest.fixture
-def autocommit(engine: MemoryEngine) -> Any:
+def autocommit(engine: GatedEngine) -> Any:
     return engine.execution_options(isolation_level="AUTOCOMMIT")
 
 
-def ids_of(database: MemoryDatabase) -> list[int]:
+def ids_of(database: Database) -> list[int]:
     return sorted(row["id"] for row in database.rows(NOTES))
 
 
 async def test_a_transaction_passes_at_its_beginning_and_at_its_commit(
-    database: MemoryDatabase, gate: ScriptedGate, autocommit: Any
+    database: Database, gate: ScriptedGate, autocommit: Any
 ) -> None:
     send = BulkInsert(
         MESSAGES.outbox,
@@ -135,7 +153,7 @@ async def test_a_transaction_passes_at_its_beginning_and_at_its_commit(
 
 
 async def test_a_transaction_that_wrote_nothing_passes_at_its_beginning_only(
-    gate: ScriptedGate, engine: MemoryEngine
+    gate: ScriptedGate, engine: GatedEngine
 ) -> None:
     async with engine.begin() as connection:
         await connection.execute(select(NOTES).with_for_update())
@@ -148,7 +166,7 @@ async def test_a_transaction_that_wrote_nothing_passes_at_its_beginning_only(
 
 
 async def test_outside_of_a_transaction_each_statement_passes(
-    database: MemoryDatabase, gate: ScriptedGate, autocommit: Any
+    database: Database, gate: ScriptedGate, autocommit: Any
 ) -> None:
     async with autocommit.connect() as connection:
         await connection.execute(insert(NOTES).values(id=1))
@@ -168,7 +186,7 @@ async def test_outside_of_a_transaction_each_statement_passes(
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("dies", [False, True])
 async def test_a_commit_that_fails_is_all_there_or_not_at_all(
-    database: MemoryDatabase, gate: ScriptedGate, autocommit: Any, after: bool, dies: bool
+    database: Database, gate: ScriptedGate, autocommit: Any, after: bool, dies: bool
 ) -> None:
     async def write() -> None:
         async with transaction(autocommit) as connection:
@@ -188,7 +206,7 @@ async def test_a_commit_that_fails_is_all_there_or_not_at_all(
 
 @pytest.mark.parametrize("after", [False, True])
 async def test_a_write_of_its_own_that_fails_is_there_or_not(
-    database: MemoryDatabase, gate: ScriptedGate, autocommit: Any, after: bool
+    database: Database, gate: ScriptedGate, autocommit: Any, after: bool
 ) -> None:
     gate.fail("write", after=after)
     async with autocommit.connect() as connection:
@@ -201,7 +219,7 @@ async def test_a_write_of_its_own_that_fails_is_there_or_not(
 @pytest.mark.parametrize("operation", ["begin", "read"])
 @pytest.mark.parametrize("after", [False, True])
 async def test_a_beginning_or_a_read_that_fails_leaves_nothing_open(
-    database: MemoryDatabase, gate: ScriptedGate, autocommit: Any, operation: str, after: bool
+    database: Database, gate: ScriptedGate, autocommit: Any, operation: str, after: bool
 ) -> None:
     async def use(connecting: Any) -> None:
         async with connecting as connection:
@@ -215,7 +233,7 @@ async def test_a_beginning_or_a_read_that_fails_leaves_nothing_open(
 
 
 async def test_nobody_sees_a_commit_that_waits_at_the_gate(
-    database: MemoryDatabase, gate: ScriptedGate, autocommit: Any
+    database: Database, gate: ScriptedGate, autocommit: Any
 ) -> None:
     async with transaction(autocommit) as connection:
         await connection.execute(insert(NOTES).values(id=1))
@@ -228,13 +246,13 @@ async def test_nobody_sees_a_commit_that_waits_at_the_gate(
 
 
 async def test_a_killed_process_leaves_no_locks_and_can_do_nothing_more(
-    database: MemoryDatabase, engine: MemoryEngine, autocommit: Any
+    database: Database, engine: GatedEngine, autocommit: Any
 ) -> None:
     await database.execute(insert(NOTES).values(id=1))
     heir = database.engine(OpenGate())
     bump = update(NOTES).values(count=NOTES.c.count + 1)
 
-    async def work(on: MemoryEngine) -> None:
+    async def work(on: GatedEngine) -> None:
         async with on.begin() as connection:
             await connection.execute(bump)
 
@@ -261,7 +279,7 @@ async def test_a_killed_process_leaves_no_locks_and_can_do_nothing_more(
 
 
 async def test_a_process_that_is_killed_as_it_gets_its_lock_holds_nothing(
-    database: MemoryDatabase, engine: MemoryEngine
+    database: Database, engine: GatedEngine
 ) -> None:
     await database.execute(insert(NOTES).values(id=1))
     holder = database.engine(OpenGate())
@@ -281,14 +299,14 @@ async def test_a_process_that_is_killed_as_it_gets_its_lock_holds_nothing(
     assert database.rows(NOTES)[0]["count"] == 2
 
 
-async def test_the_servers_clock_is_the_one_that_was_given(database: MemoryDatabase) -> None:
+async def test_the_servers_clock_is_the_one_that_was_given(database: Database) -> None:
     await database.execute(insert(MESSAGES.inbox).values(message_id=ID, type="x"))
     assert database.rows(MESSAGES.inbox)[0]["handled_at"] == NOON
     assert (await database.execute(select(func.now()))).scalar_one() == NOON
 
 
 async def test_a_statement_that_was_derived_from_one_that_ran_is_another(
-    database: MemoryDatabase,
+    database: Database,
 ) -> None:
     await database.execute(insert(NOTES), [{"id": 1}, {"id": 2}])
     every = select(NOTES.c.id)
@@ -326,10 +344,10 @@ ids = bindparam("ids", type_=ARRAY(Integer))
     ],
 )
 async def test_what_is_not_understood_is_refused_by_name(
-    database: MemoryDatabase, statement: Any, named: str
+    memory: MemoryDatabase, statement: Any, named: str
 ) -> None:
     with pytest.raises(NotImplementedError) as caught:
-        await database.execute(statement, {"ids": [1]})
+        await memory.execute(statement, {"ids": [1]})
     assert named in str(caught.value)
 
 
@@ -360,19 +378,19 @@ async def test_a_table_that_is_not_understood_is_refused(make: Any, named: str) 
 
 @pytest.mark.parametrize(
     "values",
-    [{"id": "1"}, {"id": 1 << 31}, {"id": True}, {"id": 1, "tag": 7}],
+    [{"id": "1"}, {"id": 1 << 31}, {"id": 1, "tag": 7}],
 )
 async def test_a_value_that_does_not_fit_is_refused_as_the_driver_does(
-    database: MemoryDatabase, values: dict[str, Any]
+    database: Database, values: dict[str, Any]
 ) -> None:
     with pytest.raises(DBAPIError):
         await database.execute(insert(NOTES).values(values))
     assert database.rows(NOTES) == []
 
 
-async def test_types_that_are_not_understood_are_refused(database: MemoryDatabase) -> None:
+async def test_types_that_are_not_understood_are_refused(memory: MemoryDatabase) -> None:
     odd = bindparam("odd", 1, type_=Numeric())
     as_uuid = bindparam("odd", ID, type_=UUID(as_uuid=True))
     for parameter in (odd, as_uuid):
         with pytest.raises(NotImplementedError):
-            await database.execute(select(NOTES.c.id).where(NOTES.c.tag == parameter))
+            await memory.execute(select(NOTES.c.id).where(NOTES.c.tag == parameter))

@@ -10,6 +10,7 @@ import secrets
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from faults.explore import Tally, jobs_of, run_jobs
 from faults.mutants import Mutant, StaleMutant, check
 from faults.mutation import Verdict, judge_all, load
 from faults.plan import InvalidPlan, Plan
+from faults.postgres.embedded import embedded_postgres
 from faults.report.material import Material, load_chaos
 from faults.report.page import write
 from faults.results import Exploration, Results, load_results
@@ -69,7 +71,10 @@ def main(subject: Subject, argv: Sequence[str] | None = None) -> int:
     """Run one command; the process's exit code."""
     arguments = _parser(subject).parse_args(argv)
     try:
-        return int(arguments.command(subject, arguments))
+        with ExitStack() as stack:
+            if getattr(arguments, "postgres", False):
+                arguments.postgres = stack.enter_context(embedded_postgres())
+            return int(arguments.command(subject, arguments))
     except (InvalidPlan, StaleMutant, _Mistake) as mistake:
         print(f"{subject.module}: {mistake}", file=sys.stderr)  # noqa: T201
         return 2
@@ -94,6 +99,7 @@ def _parser(subject: Subject) -> argparse.ArgumentParser:
     run.add_argument("plan", nargs="*", help="faults at sites; none: the undisturbed run")
     run.add_argument("--seed", type=int, default=0)
     run.add_argument("--trace", action="store_true", help="print every operation")
+    _postgres(run)
     run.set_defaults(command=_run)
 
     explore = commands.add_parser("explore", help="every single; --depth 2: every pair")
@@ -101,6 +107,7 @@ def _parser(subject: Subject) -> argparse.ArgumentParser:
     explore.add_argument("--triples", type=int, default=0, help="so many for each pair, by seed")
     explore.add_argument("--scenario", action="append", help="only this one; may be repeated")
     explore.add_argument("--seed", type=int, default=0)
+    _postgres(explore)
     _common(explore)
     explore.set_defaults(command=_explore)
 
@@ -126,6 +133,14 @@ def _parser(subject: Subject) -> argparse.ArgumentParser:
     return parser
 
 
+def _postgres(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--postgres",
+        action="store_true",
+        help="on a real PostgreSQL server, started for it, instead of databases in memory",
+    )
+
+
 def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers", type=int, default=os.cpu_count() or 1, help="processes (default: all cores)"
@@ -149,6 +164,8 @@ def _run(subject: Subject, arguments: argparse.Namespace) -> int:
             known = ", ".join(by_name)
             raise _Mistake(f"{error}; there is no such scenario either: {known}") from None
     assert scenario is not None
+    if arguments.postgres:
+        scenario = scenario.on_postgres(arguments.postgres)
     plan = Plan.parse(" ".join(arguments.plan))
     outcome = scenario.run(plan, arguments.seed, keep_trace=arguments.trace)
     for line in outcome.trace:
@@ -175,6 +192,8 @@ def _explore(subject: Subject, arguments: argparse.Namespace) -> int:
             known = ", ".join(each.name for each in scenarios)
             raise _Mistake(f"no scenario {', '.join(sorted(unknown))}; there are {known}")
         scenarios = [each for each in scenarios if each.name in arguments.scenario]
+    if arguments.postgres:
+        scenarios = [each.on_postgres(arguments.postgres) for each in scenarios]
     jobs = [
         job
         for scenario in scenarios
@@ -186,7 +205,7 @@ def _explore(subject: Subject, arguments: argparse.Namespace) -> int:
     tally = run_jobs(jobs, workers=arguments.workers, on_progress=progress)
     wall = time.perf_counter() - began
     layer = "triples" if arguments.triples else ("pairs" if arguments.depth > 1 else "singles")
-    _summary(subject, layer, tally, wall)
+    _summary(subject, layer, tally, wall, " --postgres" if arguments.postgres else "")
     if arguments.results:
         exploration = Exploration(layer, tally, wall, arguments.workers, arguments.seed)
         Results({layer: exploration}).save(arguments.results)
@@ -227,10 +246,10 @@ def _progress(jobs: int, began: float) -> Callable[[int, Tally], None]:
     return show
 
 
-def _summary(subject: Subject, layer: str, tally: Tally, wall: float) -> None:
+def _summary(subject: Subject, layer: str, tally: Tally, wall: float, options: str = "") -> None:
     for failure in tally.failures[:SHOWN_FAILURES]:
         _say(f"VIOLATED: {'; '.join(failure.violations)}")
-        _say(f"  again: {failure.again(subject.command)}")
+        _say(f"  again: {failure.again(subject.command, options)}")
     if len(tally.failures) > SHOWN_FAILURES:
         _say(f"... and {len(tally.failures) - SHOWN_FAILURES} more")
     verdict = f"{len(tally.failures)} runs violate" if tally.failures else "no violation"

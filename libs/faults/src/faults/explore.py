@@ -67,9 +67,16 @@ class Failure:
     def __str__(self) -> str:
         return f"{self.scenario} seed {self.seed}: {self.plan}"
 
-    def again(self, command: str) -> str:
+    def again(self, command: str, options: str = "") -> str:
         """One line for a shell that shows it again; `command` is how the subject is called."""
-        arguments = ["run", self.scenario, str(self.plan), "--seed", str(self.seed)]
+        arguments = [
+            "run",
+            self.scenario,
+            str(self.plan),
+            *options.split(),
+            "--seed",
+            str(self.seed),
+        ]
         return f"{command} {shlex.join(arguments)}"
 
 

@@ -21,12 +21,21 @@ EPOCH = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
 SKEW_SECONDS: ContextVar[float] = ContextVar("skew_seconds", default=0.0)
 
 
+# The machine's own clock, whatever `time` tells while a run lasts.
+machine_seconds = time.monotonic
+
 # As `time.get_clock_info("monotonic")` has it on Linux.
 RESOLUTION_SECONDS = 1e-9
+# A run takes some hundreds of turns of the loop, one of a virtual hour some ten thousand.
+MAX_TURNS = 200_000
 
 
 class Deadlock(RuntimeError):
     """Nothing is ready and no timer is left: whoever still waits would wait for ever."""
+
+
+class Endless(RuntimeError):
+    """Far more happens than in any run that comes to an end: it goes round in a circle."""
 
 
 class _Selector:
@@ -34,10 +43,14 @@ class _Selector:
 
     def __init__(self) -> None:
         self.now = 0.0
+        self.turns = 0
 
     def select(self, timeout: float | None) -> list[Any]:
         if timeout is None:
             raise Deadlock("every task waits for another one")
+        self.turns += 1
+        if self.turns > MAX_TURNS:
+            raise Endless(f"{MAX_TURNS} turns of the loop in {self.now:.0f} virtual seconds")
         # A little always passes, as for real: asyncio runs what is due within its clock's
         # resolution, and who then finds the time not yet come would otherwise look again for ever.
         self.now += timeout + RESOLUTION_SECONDS if timeout > 0 else RESOLUTION_SECONDS
@@ -58,6 +71,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def time(self) -> float:
         """Seconds since the run began."""
         return self._selector.now
+
+    def allow_more(self) -> None:
+        """Count turns anew, so that an endless run can be ended in order."""
+        self._selector.turns = 0
 
     def _process_events(self, event_list: list[Any]) -> None:
         """There are none."""
@@ -102,7 +119,8 @@ def run_virtually(main: Callable[[VirtualLoop], Awaitable[T]]) -> T:
             running = loop.create_task(_to_its_end(main, loop))
             try:
                 return loop.run_until_complete(running)
-            except Deadlock:
+            except (Deadlock, Endless):
+                loop.allow_more()
                 running.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     loop.run_until_complete(running)

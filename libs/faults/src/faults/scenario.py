@@ -43,6 +43,12 @@ class Outcome:
     trace: tuple[str, ...] = field(default=(), repr=False)
 
 
+def ended_badly(error: RuntimeError) -> Outcome:
+    """The outcome of a run that could not be played to its end (`Endless`, `Deadlock`)."""
+    violation = f"I4 terminal: {type(error).__name__}: {error}"
+    return Outcome((), (), 0, (violation,), 0.0, 0.0, Repairer.HUMAN, "")
+
+
 class Scenario(Protocol):
     """One course of a saga, from the request to rest."""
 
@@ -53,6 +59,10 @@ class Scenario(Protocol):
 
     def is_worth(self, plan: Plan) -> bool:
         """Whether a plan of several faults can come to anything that no shorter plan shows."""
+        ...
+
+    def on_postgres(self, url: str) -> "Scenario":
+        """The same on the server at this URL instead of databases in memory."""
         ...
 
     def run(self, plan: Plan, seed: int, *, keep_trace: bool = False) -> Outcome:

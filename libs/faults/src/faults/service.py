@@ -1,4 +1,4 @@
-"""Runs a service as a process of a world: its own composition root, over stores in memory.
+"""Runs a service as a process of a world: its own composition root, over stores of the world's.
 
 Guarantee: everything that the service does outside of itself passes the gate of the incarnation
 that does it; the service's own code is what production runs.
@@ -11,8 +11,8 @@ from typing import Any
 
 from chassis import HttpConnections, Resources, Service, ServiceSettings, Worker
 from contracts import Topology
+from faults.engine import Database
 from faults.memory.aws import MemoryAws
-from faults.memory.database import MemoryDatabase
 from faults.world import Incarnation
 from messaging import Outbox, Relay, RepublishSweeper
 from observability import Tracing
@@ -33,7 +33,7 @@ class ServiceProcess:
     role: str
     settings: ServiceSettings
     topology: Topology
-    database: MemoryDatabase
+    database: Database
     aws: MemoryAws
     connect: Callable[[Incarnation], Callable[..., HttpConnections]] | None = None
     without: tuple[type, ...] = ()

@@ -13,9 +13,9 @@ from typing import Any
 
 from contracts import Topology, load_topology
 from faults import invariants
-from faults.loop import VirtualLoop, run_virtually
+from faults.loop import Deadlock, Endless, VirtualLoop, run_virtually
 from faults.plan import Plan
-from faults.scenario import Outcome
+from faults.scenario import Outcome, ended_badly
 from faults.stage import Databases, Process, Stage, Unanswered
 from sagas import Saga
 
@@ -71,6 +71,8 @@ class Trial:
         logging.disable(logging.CRITICAL)
         try:
             return run_virtually(lambda loop: self._play(loop, plan, seed, keep_trace))
+        except (Endless, Deadlock) as error:
+            return ended_badly(error)
         finally:
             logging.disable(logging.NOTSET)
 

@@ -12,10 +12,15 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
+import asyncpg
 from sqlalchemy import MetaData, Table
 
-from faults.gate import Gate, OpenGate
-from faults.memory.engine import Answer, Given, MemoryEngine
+from faults.engine import Call, GatedEngine, Given
+from faults.gate import Gate, OpenGate, ProcessDead
+from faults.memory import errors
+from faults.memory.answer import Answer
+from faults.memory.expressions import Context
+from faults.memory.rows import Transaction
 from faults.memory.tables import MemoryTable, schema_of
 from faults.memory.types import read
 
@@ -29,9 +34,9 @@ class MemoryDatabase:
         }
         self.now = now
 
-    def engine(self, gate: Gate) -> MemoryEngine:
+    def engine(self, gate: Gate) -> GatedEngine:
         """One process incarnation's way in."""
-        return MemoryEngine.of(self, gate)
+        return GatedEngine.of(self, gate)
 
     def rows(self, table: Table) -> list[dict[str, Any]]:
         """The committed rows, in the order of their inserts."""
@@ -48,5 +53,34 @@ class MemoryDatabase:
 
     async def execute(self, statement: Any, parameters: Given = None) -> Answer:
         """Run a statement as a transaction of its own, past every gate."""
-        async with MemoryEngine.of(self, OpenGate()).begin() as connection:
-            return await connection.execute(statement, parameters)
+        async with GatedEngine.of(self, OpenGate()).begin() as connection:
+            answer: Answer = await connection.execute(statement, parameters)
+            return answer
+
+    def begin(self, on_end: Callable[[Any], object], *, by_driver: bool) -> Transaction:
+        """See engine.Database; here it is the same by whom a transaction is opened."""
+        return Transaction(self.now(), on_end)
+
+    async def run(self, transaction: Transaction, call: Call) -> Any:
+        """See engine.Database; a failure leaves the transaction good for a rollback only."""
+        if transaction.is_over:
+            raise ProcessDead
+        if transaction.is_failed:
+            raise errors.refused(
+                asyncpg.InFailedSQLTransactionError,
+                "current transaction is aborted, commands ignored until end of transaction block",
+            )
+        plan = call.plan
+        context = Context(self, transaction, transaction.now, plan.parameters.bind(call.given))
+        try:
+            count, rows = await plan.run(context)
+        except BaseException:
+            transaction.is_failed = True
+            raise
+        return rows if call.is_prepared else Answer(rows, count, plan.returns_rows)
+
+    def read(self, call: Call) -> Any:
+        """See engine.Database."""
+        plan = call.plan
+        rows = plan.read(Context(self, None, self.now(), plan.parameters.bind(call.given)))
+        return rows if call.is_prepared else Answer(rows, len(rows), plan.returns_rows)

@@ -51,7 +51,7 @@ def _integer(limit: int) -> Convert:
     def convert(value: Any) -> Any:
         if value is None or (value.__class__ is int and -limit <= value < limit):
             return value
-        if isinstance(value, int) and not isinstance(value, bool) and -limit <= value < limit:
+        if isinstance(value, int) and -limit <= value < limit:
             return int(value)
         raise errors.unfit(f"{value!r} is no integer of the column's size")
 

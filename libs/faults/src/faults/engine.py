@@ -1,98 +1,109 @@
-"""The in-memory database's engine and connections, where the product has SQLAlchemy's.
+"""The engine and connections that a process of a world has where the product has SQLAlchemy's.
 
-Guarantee: what reaches the database passes the gate of the process that asks: the beginning and the
-commit of a transaction, and each statement outside of one. Whatever the gate raises, either all of
-a transaction is committed or nothing of it, and its locks are free. Nothing of a process that was
-aborted reaches the database any more.
+Guarantee: what reaches the database, be it the one in memory or PostgreSQL, passes the gate of the
+process that asks: the beginning and the commit of a transaction, and each statement outside of one.
+Whatever the gate raises, either all of a transaction is committed or nothing of it, and its locks
+are free. Nothing of a process that was aborted reaches the database any more.
 """
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence, Set
+from datetime import datetime
 from types import SimpleNamespace, TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple, Protocol
 
-import asyncpg
-from sqlalchemy.exc import MultipleResultsFound, NoResultFound
+from sqlalchemy import MetaData, Table
 
 from faults.gate import Gate, ProcessDead
 from faults.memory import errors
-from faults.memory.expressions import Context
-from faults.memory.rows import Transaction
-from faults.memory.statements import Plan, plan_of
-
-if TYPE_CHECKING:
-    from faults.memory.database import MemoryDatabase
+from faults.memory.answer import Answer
+from faults.memory.statements import plan_of
 
 Given = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
 
 
-class Answer:
-    """A statement's result."""
+class Call(NamedTuple):
+    """A statement with its parameters; `is_prepared`: as batching.Prepared runs it.
 
-    def __init__(self, rows: list[Any], rowcount: int, returns_rows: bool) -> None:
-        self._rows = rows
-        self.rowcount = rowcount
-        self.returns_rows = returns_rows
+    `plan` is what the statement is understood as: whether it only reads, and what.
+    """
 
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._rows)
+    statement: Any
+    plan: Any
+    given: Mapping[str, Any]
+    is_prepared: bool
 
-    def all(self) -> list[Any]:
-        """Every row."""
-        return self._rows
 
-    def first(self) -> Any:
-        """The first row, or None."""
-        return self._rows[0] if self._rows else None
+class OpenTransaction(Protocol):
+    """A transaction that has begun; `is_failed`: it is good for a rollback only."""
 
-    def one_or_none(self) -> Any:
-        """The only row, or None; raises MultipleResultsFound."""
-        if len(self._rows) > 1:
-            raise MultipleResultsFound("Multiple rows were found when one or none was required")
-        return self.first()
+    is_failed: bool
 
-    def one(self) -> Any:
-        """The only row; raises NoResultFound, MultipleResultsFound."""
-        row = self.one_or_none()
-        if row is None:
-            raise NoResultFound("No row was found when one was required")
-        return row
+    @property
+    def written(self) -> Set[str]:
+        """What the commit will make visible: one text for each kind of write."""
+        ...
 
-    def scalar(self) -> Any:
-        """The first row's first value, or None."""
-        row = self.first()
-        return None if row is None else row[0]
+    def commit(self) -> None:
+        """Make everything visible, then free the locks."""
+        ...
 
-    def scalar_one(self) -> Any:
-        """The only row's first value; raises NoResultFound, MultipleResultsFound."""
-        return self.one()[0]
+    def rollback(self) -> None:
+        """Undo everything and free the locks; does nothing once the transaction is over."""
+        ...
 
-    def scalar_one_or_none(self) -> Any:
-        """The only row's first value, or None; raises MultipleResultsFound."""
-        row = self.one_or_none()
-        return None if row is None else row[0]
+    def abort(self) -> None:
+        """Roll back, and raise ProcessDead where the transaction waits."""
+        ...
 
-    def scalars(self) -> "Answer":
-        """The rows' first values."""
-        return Answer([row[0] for row in self._rows], self.rowcount, self.returns_rows)
 
-    def mappings(self) -> "Answer":
-        """The rows as mappings."""
-        return Answer([row._mapping for row in self._rows], self.rowcount, self.returns_rows)
+class Database(Protocol):
+    """The tables of one service, and the way of its processes to them."""
+
+    def engine(self, gate: Gate) -> "GatedEngine":
+        """One process incarnation's way in."""
+        ...
+
+    def rows(self, table: Table) -> Sequence[Mapping[str, Any]]:
+        """The committed rows."""
+        ...
+
+    async def execute(self, statement: Any, parameters: Given = None) -> Any:
+        """Run a statement as a transaction of its own, past every gate; its result."""
+        ...
+
+    def begin(self, on_end: Callable[[Any], object], *, by_driver: bool) -> OpenTransaction:
+        """Open a transaction; `by_driver`: as batching.transaction does, not as SQLAlchemy."""
+        ...
+
+    async def run(self, transaction: Any, call: Call) -> Any:
+        """Run a statement, which may wait for a row; the rows if it is prepared, else its result.
+
+        Raises ProcessDead once the transaction is over.
+        """
+        ...
+
+    def read(self, call: Call) -> Any:
+        """Run a statement that only reads, outside of any transaction."""
+        ...
+
+
+# From the tables and the server's clock, with a time zone, to a database with empty tables.
+NewDatabase = Callable[[MetaData, Callable[[], datetime]], Database]
 
 
 class _Process:
     """One incarnation: its gate, its open transactions, and whether it lives."""
 
-    def __init__(self, database: "MemoryDatabase", gate: Gate) -> None:
+    def __init__(self, database: Database, gate: Gate) -> None:
         self.database = database
         self.gate = gate
         self.is_dead = False
         # In the order of their beginnings, so that the same run wakes waiters in the same order.
-        self._open: dict[Transaction, None] = {}
+        self._open: dict[OpenTransaction, None] = {}
 
-    def begin(self) -> Transaction:
+    def begin(self, by_driver: bool) -> OpenTransaction:
         self.refuse_dead()
-        transaction = Transaction(self.database.now(), self._open.pop)
+        transaction = self.database.begin(self._open.pop, by_driver=by_driver)
         self._open[transaction] = None
         return transaction
 
@@ -105,7 +116,7 @@ class _Process:
         for transaction in list(self._open):
             transaction.abort()
 
-    async def commit(self, transaction: Transaction, operation: str, fallback: str) -> None:
+    async def commit(self, transaction: OpenTransaction, operation: str, fallback: str) -> None:
         """Through the gate; rolled back if it did not come to that."""
 
         def effect(_: str | None) -> None:
@@ -123,7 +134,7 @@ class _Process:
             transaction.rollback()  # Does nothing after a commit.
 
 
-class MemoryEngine:
+class GatedEngine:
     """Stands where the product has an AsyncEngine."""
 
     def __init__(self, process: _Process, is_autocommit: bool) -> None:
@@ -131,7 +142,7 @@ class MemoryEngine:
         self._is_autocommit = is_autocommit
 
     @classmethod
-    def of(cls, database: "MemoryDatabase", gate: Gate) -> "MemoryEngine":
+    def of(cls, database: Database, gate: Gate) -> "GatedEngine":
         """An incarnation's first engine; others on the same come from `execution_options`."""
         return cls(_Process(database, gate), False)
 
@@ -143,15 +154,15 @@ class MemoryEngine:
             pool=SimpleNamespace(checkedout=lambda: 0),
         )
 
-    def execution_options(self, *, isolation_level: str) -> "MemoryEngine":
+    def execution_options(self, *, isolation_level: str) -> "GatedEngine":
         """The same engine under AUTOCOMMIT, or under READ COMMITTED."""
         if isolation_level not in ("AUTOCOMMIT", "READ COMMITTED"):
             raise NotImplementedError(f"the isolation level {isolation_level}")
-        return MemoryEngine(self._process, isolation_level == "AUTOCOMMIT")
+        return GatedEngine(self._process, isolation_level == "AUTOCOMMIT")
 
-    def connect(self) -> "MemoryConnection":
+    def connect(self) -> "GatedConnection":
         """A connection, as a context manager."""
-        return MemoryConnection(self._process, self._is_autocommit)
+        return GatedConnection(self._process, self._is_autocommit)
 
     def begin(self) -> "_Begun":
         """A connection with an open transaction, which commits at the end."""
@@ -163,7 +174,7 @@ class MemoryEngine:
         """See batching.transaction."""
         if not self._is_autocommit:
             raise NotImplementedError("transaction() on an engine that is not under AUTOCOMMIT")
-        return _Begun(self._process)
+        return _Begun(self._process, by_driver=True)
 
     def abort(self) -> None:
         """The incarnation was killed: its transactions roll back, and nothing of it may run on."""
@@ -173,19 +184,20 @@ class MemoryEngine:
         """Nothing is kept open."""
 
 
-class MemoryConnection:
+class GatedConnection:
     """Stands where the product has an AsyncConnection."""
 
-    def __init__(self, process: _Process, is_autocommit: bool) -> None:
+    def __init__(self, process: _Process, is_autocommit: bool, *, by_driver: bool = False) -> None:
         self._process = process
         self._is_autocommit = is_autocommit
-        self._transaction: Transaction | None = None
+        self._by_driver = by_driver
+        self._transaction: OpenTransaction | None = None
 
-    async def __aenter__(self) -> "MemoryConnection":
+    async def __aenter__(self) -> "GatedConnection":
         self._process.refuse_dead()
         return self
 
-    def __await__(self) -> Generator[Any, None, "MemoryConnection"]:
+    def __await__(self) -> Generator[Any, None, "GatedConnection"]:
         return self.__aenter__().__await__()
 
     async def __aexit__(
@@ -199,12 +211,12 @@ class MemoryConnection:
     async def begin(self) -> None:
         """Open a transaction; a statement does so by itself, except under AUTOCOMMIT."""
         process = self._process
-        begun: list[Transaction] = []
+        begun: list[OpenTransaction] = []
         try:
             await process.gate.call(
                 "begin",
                 (),
-                lambda _: begun.append(process.begin()),
+                lambda _: begun.append(process.begin(self._by_driver)),
                 error=lambda reason: errors.lost("BEGIN", reason),
             )
         except BaseException:
@@ -238,16 +250,14 @@ class MemoryConnection:
         """Give the connection back."""
         await self.rollback()
 
-    async def execute(self, statement: Any, parameters: Given = None) -> Answer:
+    async def execute(self, statement: Any, parameters: Given = None) -> Any:
         """Run one statement."""
         given = parameters or {}
         if not isinstance(given, Mapping):
             return await self._execute_many(statement, given)
-        plan = plan_of(statement, given)
-        count, rows = await self._run(plan, given)
-        return Answer(rows, count, plan.returns_rows)
+        return await self._run(Call(statement, plan_of(statement, given), given, False))
 
-    async def scalars(self, statement: Any, parameters: Given = None) -> Answer:
+    async def scalars(self, statement: Any, parameters: Given = None) -> Any:
         """The first values of a statement's rows."""
         return (await self.execute(statement, parameters)).scalars()
 
@@ -257,61 +267,60 @@ class MemoryConnection:
 
     async def run_prepared(self, statement: Any, parameters: Mapping[str, Any]) -> list[Any]:
         """See batching.Prepared."""
-        return (await self._run(plan_of(statement, parameters), parameters))[1]
+        plan = plan_of(statement, parameters)
+        rows: list[Any] = await self._run(Call(statement, plan, parameters, True))
+        return rows
 
-    async def _execute_many(self, statement: Any, many: Sequence[Mapping[str, Any]]) -> Answer:
+    async def _execute_many(self, statement: Any, many: Sequence[Mapping[str, Any]]) -> Any:
         count = 0
         for given in many:
-            count += (await self._run(plan_of(statement, given), given))[0]
+            answer = await self._run(Call(statement, plan_of(statement, given), given, False))
+            count += answer.rowcount
         return Answer([], count, False)
 
-    async def _run(self, plan: Plan, given: Mapping[str, Any]) -> tuple[int, list[Any]]:
+    async def _run(self, call: Call) -> Any:
         self._process.refuse_dead()
         transaction = self._transaction
         if transaction is None:
             if self._is_autocommit:
-                return await self._run_alone(plan, given)
+                return await self._run_alone(call)
             await self.begin()
             transaction = self._transaction
-        assert transaction is not None
-        return await run_in(self._process.database, transaction, plan, given)
+        return await self._process.database.run(transaction, call)
 
-    async def _run_alone(self, plan: Plan, given: Mapping[str, Any]) -> tuple[int, list[Any]]:
+    async def _run_alone(self, call: Call) -> Any:
         """A statement that is its own transaction."""
         process = self._process
-        if plan.is_read:
-            return await self._read_alone(plan, given)
-        transaction = process.begin()
+        if call.plan.is_read:
+            return await self._read_alone(call)
+        transaction = process.begin(by_driver=True)
         try:
-            count, rows = await run_in(process.database, transaction, plan, given)
+            answer = await process.database.run(transaction, call)
         except BaseException:
             transaction.rollback()
             raise
-        await process.commit(transaction, "write", plan.what)
-        return count, rows
+        await process.commit(transaction, "write", call.plan.what)
+        return answer
 
-    async def _read_alone(self, plan: Plan, given: Mapping[str, Any]) -> tuple[int, list[Any]]:
+    async def _read_alone(self, call: Call) -> Any:
         process = self._process
-        parameters = plan.parameters.bind(given)
 
-        def effect(_: str | None) -> list[Any]:
+        def effect(_: str | None) -> Any:
             process.refuse_dead()
-            database = process.database
-            return plan.read(Context(database, None, database.now(), parameters))
+            return process.database.read(call)
 
-        rows = await process.gate.call(
-            "read", plan.tables, effect, error=lambda reason: errors.lost("SELECT", reason)
+        return await process.gate.call(
+            "read", call.plan.tables, effect, error=lambda reason: errors.lost("SELECT", reason)
         )
-        return len(rows), rows
 
 
 class _Begun:
     """`async with`: a connection with an open transaction, committed or rolled back at the end."""
 
-    def __init__(self, process: _Process) -> None:
-        self._connection = MemoryConnection(process, False)
+    def __init__(self, process: _Process, *, by_driver: bool = False) -> None:
+        self._connection = GatedConnection(process, False, by_driver=by_driver)
 
-    async def __aenter__(self) -> MemoryConnection:
+    async def __aenter__(self) -> GatedConnection:
         await self._connection.begin()
         return self._connection
 
@@ -325,22 +334,3 @@ class _Begun:
             await self._connection.commit()
         else:
             await self._connection.rollback()
-
-
-async def run_in(
-    database: "MemoryDatabase", transaction: Transaction, plan: Plan, given: Mapping[str, Any]
-) -> tuple[int, list[Any]]:
-    """Run a statement in a transaction, which a failure leaves good for a rollback only."""
-    if transaction.is_over:
-        raise ProcessDead
-    if transaction.is_failed:
-        raise errors.refused(
-            asyncpg.InFailedSQLTransactionError,
-            "current transaction is aborted, commands ignored until end of transaction block",
-        )
-    parameters = plan.parameters.bind(given)
-    try:
-        return await plan.run(Context(database, transaction, transaction.now, parameters))
-    except BaseException:
-        transaction.is_failed = True
-        raise

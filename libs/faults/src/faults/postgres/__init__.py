@@ -1,0 +1,1 @@
+"""A database of the world on a real PostgreSQL: its transactions, locks and prepared statements."""
