@@ -97,14 +97,17 @@ class Course:
         return replace(self, postgres=url)
 
     def is_worth(self, plan: Plan) -> bool:
-        """With reconciliation on, short faults of the saga are over before it may begin (its grace
-        age), so it finds what it finds in a single: only long ones meet it, and its own.
+        """Which pairs are played with reconciliation on, beside all of those without it.
+
+        It asks about orders that have ended, and not before a grace age: by then short faults are
+        over, and it finds what it finds in a single. So only long faults can meet it, and faults of
+        its own. How far the gateway's sweep has come is kept for its speed alone.
         """
         if not self.reconcile:
             return True
-        if any(_deadlines_of(strike) for strike in plan.strikes):
-            return True
-        return all(_is_of_reconciliation(strike) for strike in plan.strikes)
+        if any("gateway_sweeps" in strike.site.subject for strike in plan.strikes):
+            return False
+        return all(_deadlines_of(s) or _is_of_reconciliation(s) for s in plan.strikes)
 
     def run(self, plan: Plan, seed: int, *, keep_trace: bool = False) -> Outcome:
         """Play it in a new world."""
@@ -241,7 +244,7 @@ def _deadlines_of(strike: Strike) -> int:
 
 
 def _is_of_reconciliation(strike: Strike) -> bool:
-    return "econcile" in strike.site.subject or "sweeps" in strike.site.subject
+    return "econcile" in strike.site.subject or strike.site.operation == "gateway_get"
 
 
 def _arm_once_confirmed(stage: Stage) -> None:
