@@ -12,7 +12,7 @@ BOOKSTORE := $(BIN)/bookstore
 export UV_SYSTEM_CERTS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status logs restart seed clean test lint format types check bench bench-peers \
+.PHONY: help setup demo up down status logs restart seed clean test lint format types check bench bench-peers chaos \
 	compose-up compose-down compose-test \
 	contracts lock import name-given file-given
 
@@ -72,6 +72,9 @@ compose-test: setup ## end-to-end tests and faults against real containers of th
 
 test: setup ## all tests, on real servers, without Docker
 	@$(BIN)/pytest $(ARGS)
+
+chaos: setup ## orders under real faults for ten minutes, then every invariant: make chaos [ARGS="--minutes 2 --seed 7"]
+	@PYTHONPATH=tests $(BIN)/python -m chaos $(ARGS)
 
 lint: setup ## style, import rules, generated files
 	@$(BIN)/ruff check .
