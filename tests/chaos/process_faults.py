@@ -30,6 +30,9 @@ from faults.barriers import arm, barrier_file, clock_file, disarm, write
 from stack import HttpReady, PortAllocator, StackError, Supervisor
 
 REACHED_SECONDS = 12.0
+# Longer than a saga's deadlines: what the frozen process has locked must not be so for as long.
+LONG_FREEZE_SECONDS = 130.0
+LONG_SHARE = 0.1
 SERVICES = ("order", "catalog", "payment")
 _EVERY_WORKER = (
     *("commit:before", "commit:after", "put_events:before", "put_events:after"),
@@ -67,22 +70,65 @@ class KillAtBarrier(Fault):
     async def inflict(self, stage: Stage) -> str:
         async with stage.locks[self.target]:
             pid = stage.supervisor.pid(self.target)
-            began = time.monotonic()
-            arm(stage.control, self.target, self.barrier, self.nth)
-            try:
-                while (
-                    barrier_file(stage.control, self.target).exists()
-                    and time.monotonic() - began < REACHED_SECONDS
-                ):
-                    await asyncio.sleep(POLL_SECONDS)
-            finally:
-                is_alive = disarm(stage.control, self.target)
-            waited = time.monotonic() - began
-            if is_alive:
+            waited, fired = await _fired(stage, self, signal.SIGKILL)
+            if not fired:
                 pid = await stage.signal(self.target, signal.SIGKILL)
             back = await stage.back(self.target, pid or 0)
-        how = "not reached, so killed anywhere" if is_alive else "died there"
+        how = "died there" if fired else "not reached, so killed anywhere"
         return f"{how} after {waited:.1f} s, back after {back:.1f} s"
+
+
+@dataclass(frozen=True)
+class FreezeAtBarrier(Fault):
+    weight: ClassVar[int] = 8
+    about: ClassVar[str] = "a process stops at a point (SIGSTOP), and goes on from there much later"
+
+    barrier: str
+    nth: int
+    seconds: float
+
+    @classmethod
+    def drawn(cls, chance: random.Random) -> Self:
+        target = chance.choice((*ORDER_WEBS, *WORKERS))
+        barrier = chance.choice(BARRIERS[target.removesuffix("-2")])
+        seconds = _beyond_lease(chance, target)
+        if chance.random() < LONG_SHARE:
+            seconds = LONG_FREEZE_SECONDS
+        return cls(target, barrier, chance.randint(1, 6), seconds)
+
+    async def inflict(self, stage: Stage) -> str:
+        async with stage.locks[self.target]:
+            waited, fired = await _fired(stage, self, signal.SIGSTOP)
+            if not fired:
+                await stage.signal(self.target, signal.SIGSTOP)
+            try:
+                await asyncio.sleep(self.seconds)
+            finally:
+                await stage.signal(self.target, signal.SIGCONT)
+        how = "stopped there" if fired else "not reached, so stopped anywhere"
+        return f"{how} after {waited:.1f} s"
+
+
+async def _fired(
+    stage: Stage, fault: KillAtBarrier | FreezeAtBarrier, number: signal.Signals
+) -> tuple[float, bool]:
+    """Arm the fault's barrier and wait for it; how long that took, and whether it has fired."""
+    began = time.monotonic()
+    arm(stage.control, fault.target, fault.barrier, fault.nth, number)
+    try:
+        while (
+            barrier_file(stage.control, fault.target).exists()
+            and time.monotonic() - began < REACHED_SECONDS
+        ):
+            await asyncio.sleep(POLL_SECONDS)
+    finally:
+        fired = not disarm(stage.control, fault.target)
+    return time.monotonic() - began, fired
+
+
+def _beyond_lease(chance: random.Random, target: str) -> float:
+    lease = HTTP_KEY_LEASE_SECONDS if target in ORDER_WEBS else VISIBILITY_SECONDS
+    return round(max(lease, LEASE_SECONDS) + chance.uniform(1.0, 8.0), 1)
 
 
 @dataclass(frozen=True)
@@ -111,10 +157,7 @@ class Freeze(Fault):
     @classmethod
     def drawn(cls, chance: random.Random) -> Self:
         target = chance.choice(INSTANCES)
-        lease = float(max(VISIBILITY_SECONDS, LEASE_SECONDS))
-        if target in ORDER_WEBS:
-            lease = float(HTTP_KEY_LEASE_SECONDS)
-        return cls(target, round(lease + chance.uniform(1.0, 8.0), 1))
+        return cls(target, _beyond_lease(chance, target))
 
     async def inflict(self, stage: Stage) -> str:
         async with stage.locks[self.target]:

@@ -1,5 +1,6 @@
 """A launched process dies at the armed point and nowhere else, and its clock can be set wrong."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -86,6 +87,17 @@ def test_process_dies_at_the_nth_time_and_its_successor_does_not(tmp_path: Path)
         assert successor.line() == "1"
         successor.step()
         assert successor.process.wait(WAIT_SECONDS) == 0
+
+
+def test_process_freezes_at_the_point_and_goes_on_from_there(tmp_path: Path) -> None:
+    with launched(tmp_path, STEPS, "2") as it:
+        assert it.line() == "0"
+        arm(tmp_path, "it", "commit:before", 1, signal.SIGSTOP)
+        it.step()
+        _, status = os.waitpid(it.process.pid, os.WUNTRACED)
+        assert os.WIFSTOPPED(status)
+        it.process.send_signal(signal.SIGCONT)
+        assert it.line() == "1"
 
 
 def test_barrier_of_another_point_or_process_does_nothing(tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
-"""Runs a service's module so that it kills itself where somebody outside has asked it to.
+"""Runs a service's module so that it dies, or freezes, where somebody outside has asked it to.
 
     python -m faults.barriers CONTROL_FOLDER NAME MODULE [ARGUMENT ...]
 
 Guarantee: until a barrier is armed the process does what `python -m MODULE` does; an armed barrier
-fires once, by SIGKILL, at exactly that point; the process that comes after it is not hit again.
+fires once, at exactly that point; the process that comes after it is not hit again.
 
 The points are the ways out of the process, each before the call and after its answer:
 
@@ -13,9 +13,10 @@ The points are the ways out of the process, each before the call and after its a
     extend, release, ...                every other call of AWS, by its name in small letters
     gateway_get, gateway_post           requests to the payment gateway
 
-Whoever controls it writes `{"barrier": "commit:after", "nth": 3}` to NAME.barrier in the folder.
-The process that takes the file away is the one that dies, and nobody else (`arm`, `disarm`). In the
-same way NAME.clock holds by how many seconds the process's clock is wrong (`faults.clock_shift`).
+Whoever controls it writes `{"barrier": "commit:after", "nth": 3, "signal": "SIGKILL"}` to
+NAME.barrier in the folder (`arm`). The process that takes the file away is the one that sends
+itself the signal, and nobody else (`disarm`). In the same way NAME.clock holds by how many seconds
+the process's clock is wrong (`faults.clock_shift`).
 
 The wrapping is done from outside, on classes of the libraries that every service uses.
 """
@@ -74,13 +75,20 @@ def clock_file(folder: Path, name: str) -> Path:
     return folder / f"{name}.clock"
 
 
-def arm(folder: Path, name: str, barrier: str, nth: int) -> None:
-    """Let the process die when it reaches the barrier for the nth time from now on."""
-    write(barrier_file(folder, name), json.dumps({"barrier": barrier, "nth": nth}))
+def arm(
+    folder: Path,
+    name: str,
+    barrier: str,
+    nth: int,
+    number: signal.Signals = signal.SIGKILL,
+) -> None:
+    """Let the process send itself the signal when it comes to the barrier for the nth time."""
+    order = {"barrier": barrier, "nth": nth, "signal": number.name}
+    write(barrier_file(folder, name), json.dumps(order))
 
 
 def disarm(folder: Path, name: str) -> bool:
-    """Call it off; False if it was too late, because the process has died of it."""
+    """Call it off; False if it was too late, because the barrier has fired."""
     return _take(barrier_file(folder, name))
 
 
@@ -100,13 +108,14 @@ def _take(path: Path) -> bool:
 
 
 class Barrier:
-    """Dies at the armed point; looks at the file's time stamp at each point, which costs 1 µs."""
+    """Fires at the armed point; looks at the file's time stamp at each point, which costs 1 µs."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._armed_at = 0
         self._wanted = ""
         self._left = 0
+        self._signal = signal.SIGKILL
 
     def reach(self, point: str) -> None:
         """Return, or do not."""
@@ -121,11 +130,12 @@ class Barrier:
                 return
             self._armed_at = armed_at
             self._wanted, self._left = str(order["barrier"]), int(order["nth"])
+            self._signal = signal.Signals[order["signal"]]
         if point != self._wanted:
             return
         self._left -= 1
         if self._left <= 0 and _take(self._path):
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), self._signal)
 
     def around(self, call: Call, point_of: Callable[..., str]) -> Call:
         """The call with a point before it and one after its answer; errors have no point."""

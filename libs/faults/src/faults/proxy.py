@@ -305,6 +305,6 @@ class _Connection:
 def _reset(writer: asyncio.StreamWriter) -> None:
     connection = writer.get_extra_info("socket")
     if connection is not None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):  # It may be closed already.
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORTIVE)
     writer.transport.abort()
