@@ -28,6 +28,9 @@ FIRED_SECONDS = 10.0
 # One in so many hits all ways to a server at once, as when the server's own network fails.
 WIDE = 6
 DIRECTIONS = tuple(Direction)
+# Longer than a saga's deadlines: nobody may wait for a dead connection for as long.
+LONG_SECONDS = 130.0
+LONG_SHARE = 0.2
 
 
 def _way(chance: random.Random) -> str:
@@ -107,7 +110,10 @@ class ForgottenConnections(Fault):
 
     @classmethod
     def drawn(cls, chance: random.Random) -> Self:
-        return cls(chance.choice(links()), round(chance.uniform(10, 30), 1))
+        seconds = round(chance.uniform(10, 30), 1)
+        if chance.random() < LONG_SHARE:
+            seconds = LONG_SECONDS
+        return cls(chance.choice(links()), seconds)
 
     async def inflict(self, stage: Stage) -> str:
         (proxy,) = stage.on(self.target)
