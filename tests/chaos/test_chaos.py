@@ -56,8 +56,8 @@ def test_old_code_can_be_imported_in_place_of_the_present(tmp_path: Path) -> Non
 @pytest.mark.timeout(180)
 async def test_small_run_keeps_every_invariant(tmp_path: Path) -> None:
     options = Options(
-        minutes=0.2,
-        orders=40,
+        minutes=0.15,
+        orders=30,
         faults=4,
         seed=1,
         folder=tmp_path / "chaos",
