@@ -5,6 +5,7 @@ Exits with 0 if all hold, 1 if one is broken, 2 if it could not run, 130 after C
 
 import argparse
 import asyncio
+import os
 import random
 import sys
 import time
@@ -67,7 +68,8 @@ async def _stoppable(work: Coroutine[Any, Any, T]) -> T | None:
     def stop() -> None:
         task.cancel()
 
-    with stop_signals(stop, lambda: None):
+    # The second press ends this process; its watchdog then kills what it has started.
+    with stop_signals(stop, lambda: os._exit(130)):
         try:
             return await task
         except asyncio.CancelledError:

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 # asyncpg would wait a minute for a connection, and for an answer for ever. An answer that is this
 # late will not come: its connection is dead, though nobody has said so. Beside a saga's shortest
 # deadline (90 s) there is time for a second try.
-CONNECT_SECONDS = 5.0
+CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 30.0
 # Between two statements of a transaction lies hardly more than arithmetic, or a call to the bus. A
 # process that stands still there (frozen, or out of the server's reach) keeps its row locks, and
