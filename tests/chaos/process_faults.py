@@ -13,7 +13,7 @@ from typing import ClassVar, Self
 
 from redis.asyncio import Redis
 
-from bookstore.local_stack import HOST
+from bookstore.local_stack import HOST, SERVICES
 from chaos.fault import Fault
 from chaos.old_code import old_code
 from chaos.stage import (
@@ -33,7 +33,6 @@ REACHED_SECONDS = 12.0
 # Longer than a saga's deadlines: what the frozen process has locked must not be so for as long.
 LONG_FREEZE_SECONDS = 130.0
 LONG_SHARE = 0.1
-SERVICES = ("order", "catalog", "payment")
 _EVERY_WORKER = (
     *("commit:before", "commit:after", "put_events:before", "put_events:after"),
     *("receive:after", "delete:before", "delete:after"),
@@ -303,7 +302,7 @@ class OldBesideNew(Fault):
                 depends_on=(),
                 port=port,
             )
-            run = stage.folder / "old" / f"run-{stage.seconds:.0f}"
+            run = stage.folder / "logs" / f"old-{self.target}-at-{stage.seconds:.0f}-s"
             supervisor = Supervisor([old], run)
             try:
                 await supervisor.start()

@@ -25,6 +25,7 @@ from chaos.report import (
     write_report,
 )
 from chaos.stage import Stage, set_stage
+from stack import StackError
 
 PROGRESS_SECONDS = 10.0
 # After the last fault all is to be in order again within the longest deadline, and a sweep.
@@ -74,6 +75,8 @@ async def perform(options: Options, kinds: Sequence[type[Fault]]) -> Run:
                 stage.began = time.monotonic()
                 await _hit(stage, run)
                 run.checks = await _check(stage, run)
+            except StackError as error:
+                run.checks = [_not("the stack is whole again at the end", str(error))]
             finally:
                 await run.load.stop()
     finally:
@@ -136,9 +139,12 @@ async def _check(stage: Stage, run: Run) -> list[Check]:
             print(f"{stage.seconds:5.0f} s  replaying all messages", flush=True)
             checks.append(await replayed(stage, run.load, checks))
     except (UnreachableError, TimeoutError) as error:
-        reason = str(error) or type(error).__name__
-        return [Check("I4", "the platform can be asked at rest", "no", "yes", False, reason)]
+        return [_not("the platform can be asked at rest", str(error) or type(error).__name__)]
     return checks
+
+
+def _not(claim: str, reason: str) -> Check:
+    return Check("I4", claim, "no", "yes", False, reason)
 
 
 def _report(run: Run) -> None:

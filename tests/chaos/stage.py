@@ -100,12 +100,12 @@ class Stage:
             return [p for name, p in self.proxies.items() if name.endswith(target[1:])]
         return [self.proxies[target]]
 
-    async def signal(self, name: str, number: int) -> int:
+    async def signal(self, name: str, number: signal.Signals) -> int:
         """Send a signal to a process, once it runs; its pid."""
         deadline = time.monotonic() + BACK_SECONDS
         while True:
             try:
-                return self.supervisor.kill(name, signal.Signals(number))
+                return self.supervisor.kill(name, number)
             except StackError:
                 if time.monotonic() > deadline:
                     raise
@@ -121,7 +121,7 @@ class Stage:
         return time.monotonic() - began
 
     async def heal(self) -> None:
-        """Undo whatever a fault that was cut off has left behind."""
+        """Undo what a fault that was cut off has left; StackError for who does not come back."""
         for proxy in self.proxies.values():
             proxy.clear()
         for name in INSTANCES:
@@ -132,7 +132,10 @@ class Stage:
                 continue  # It is being started, so it does not stand still.
         await self.http.delete(f"{self.stack.endpoints['stripe']}/_simulator/faults")
         for name in (*INSTANCES, "postgres", "emulator", "valkey"):
-            await asyncio.wait_for(self.supervisor.wait_ready(name), BACK_SECONDS)
+            try:
+                await asyncio.wait_for(self.supervisor.wait_ready(name), BACK_SECONDS)
+            except TimeoutError:
+                raise StackError(f"{name} is not ready again after all faults are over") from None
 
 
 @asynccontextmanager
