@@ -40,7 +40,7 @@ _EVERY_WORKER = (
 BARRIERS = {
     "order-web": (
         *("commit:before", "commit:after", "put_events:before", "put_events:after"),
-        *("claim:before", "claim:after", "mark:before", "mark:after"),
+        *("claim:before", "claim:after"),
     ),
     "order-worker": _EVERY_WORKER,
     "catalog-worker": _EVERY_WORKER,

@@ -9,7 +9,7 @@ The points are the ways out of the process, each before the call and after its a
 
     commit                              the COMMIT of a transaction
     put_events, receive, delete         the bus and the queue; delete stands for its batches
-    claim, mark                         the ledger of messages and the keys of HTTP requests
+    claim, mark                         the ledger of messages; keys of HTTP requests are claims
     extend, release, ...                every other call of AWS, by its name in small letters
     gateway_get, gateway_post           requests to the payment gateway
 
