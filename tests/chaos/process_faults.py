@@ -25,9 +25,10 @@ from chaos.stage import (
     VISIBILITY_SECONDS,
     WORKERS,
     Stage,
+    another_port,
 )
 from faults.barriers import arm, barrier_file, clock_file, disarm, write
-from stack import HttpReady, PortAllocator, StackError, Supervisor
+from stack import HttpReady, StackError, Supervisor
 
 REACHED_SECONDS = 12.0
 # Longer than a saga's deadlines: what the frozen process has locked must not be so for as long.
@@ -288,7 +289,7 @@ class OldBesideNew(Fault):
         async with stage.locks["old"]:
             commit, path = await old_code(stage.folder / "old")
             (present,) = (p for p in stage.stack.processes if p.name == self.target)
-            port = PortAllocator().pick()
+            port = another_port(stage.stack.processes)
             old = replace(
                 present,
                 argv=(

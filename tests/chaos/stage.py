@@ -9,7 +9,7 @@ import shutil
 import signal
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -170,7 +170,6 @@ async def set_stage(folder: Path, *, keep: bool) -> AsyncIterator[Stage]:
 
 async def _instances(stack: LocalStack, control: Path, proxied: Proxied) -> list[Process]:
     """Servers as they are; each service process once or twice, in the launcher, behind proxies."""
-    allocator = PortAllocator()
     found: list[Process] = []
     for process in stack.processes:
         service = process.name.partition("-")[0]
@@ -187,7 +186,9 @@ async def _instances(stack: LocalStack, control: Path, proxied: Proxied) -> list
                     assert port is not None
                     own = await proxied(f"{name}>{server}", port)
                     env[variable] = env[variable].replace(f":{port}", f":{own}")
-            port = process.port if name == process.name else allocator.pick()
+            port = (
+                process.port if name == process.name else another_port([*stack.processes, *found])
+            )
             assert port is not None
             env["HTTP_PORT"] = str(port)
             if name in ORDER_WEBS:
@@ -206,6 +207,15 @@ async def _instances(stack: LocalStack, control: Path, proxied: Proxied) -> list
                 )
             )
     return found
+
+
+def another_port(processes: Iterable[Process]) -> int:
+    """A free port that none of them has; theirs are free as well while they are down."""
+    taken = {process.port for process in processes}
+    allocator = PortAllocator()
+    while (port := allocator.pick()) in taken:
+        pass
+    return port
 
 
 def _remove(folder: Path, *, keep: bool) -> None:
