@@ -25,7 +25,7 @@ async def all_checks(stage: Stage, load: Load) -> list[Check]:
     """Waits for rest, but not for ever, and then checks."""
     sheet = await _sheet(stage, load)
     orders = await _all_orders(stage)
-    return [*sheet, *_own_checks(load, orders)]
+    return [*sheet, *_own_checks(load, orders), await _holds(stage)]
 
 
 async def replayed(stage: Stage, load: Load, before: Sequence[Check]) -> Check:
@@ -84,6 +84,19 @@ def _none(invariant: str, claim: str, found: Sequence[str]) -> Check:
     more = f" and {len(found) - 3} more" if len(found) > 3 else ""
     look = "; ".join(found[:3]) + more
     return Check(invariant, claim, str(len(found)), "0", not found, look)
+
+
+async def _holds(stage: Stage) -> Check:
+    """A second hold would be let go of by the payment service's sweep, and then be forgotten."""
+    url = f"{stage.stack.endpoints['stripe']}/_simulator/ledger/balances"
+    answer = await stage.http.get(url, params={"by": "payment_id"})
+    answer.raise_for_status()
+    twice = [
+        payment_id
+        for payment_id, sums in answer.json()["balances"].items()
+        if sum(row["authorized_count"] for row in sums.values()) > 1
+    ]
+    return _none("I6", "payments for which money was held more than once", twice)
 
 
 async def _all_orders(stage: Stage) -> dict[str, dict[str, Any]]:

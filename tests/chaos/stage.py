@@ -43,7 +43,7 @@ SETTINGS = {
     "LOG_LEVEL": "WARNING",
 }
 # A lost webhook of a refund is made up for by this sweep alone; it repairs nothing that is young.
-PAYMENT_SETTINGS = {"RECONCILE_INTERVAL_SECONDS": "20"}
+PAYMENT_SETTINGS = {"RECONCILE_INTERVAL_SECONDS": "60"}
 WORKERS = tuple(f"{name}-worker{n}" for name in SERVICES for n in ("", "-2"))
 ORDER_WEBS = ("order-web", "order-web-2")
 WEBS = (*ORDER_WEBS, "catalog-web", "payment-web")
