@@ -64,6 +64,7 @@ def _own_checks(load: Load, orders: dict[str, dict[str, Any]]) -> list[Check]:
     cancelled = {i for i, order in orders.items() if order["status"] == "cancelled"}
     return [
         _none("I8", "orders with another outcome than stock, card and wish explain", wrong),
+        # What is as long as a deadline hits one process of two, and the other has to do.
         _none("I8", "orders rejected because a deadline passed", [each.order_id for each in late]),
         _none("I9", "requests that were never answered", unanswered),
         _none("I9", "orders that nobody placed", sorted(orders.keys() - known)),
