@@ -15,7 +15,7 @@ export UV_SYSTEM_CERTS := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up down status logs restart seed clean test lint format types check \
-	faults faults-report bench bench-peers \
+	faults faults-report chaos bench bench-peers \
 	compose-up compose-down compose-test \
 	contracts lock import name-given file-given
 
@@ -81,6 +81,9 @@ faults: setup ## the sagas under every pair of faults, at random, and without ea
 	@$(WORLD) random --examples 600 --seed $(or $(SEED),1) --results $(FAULTS)
 	@$(WORLD) explore --results $(FAULTS)
 	@$(WORLD) explore --depth 2 --results $(FAULTS)
+
+chaos: setup ## orders under real faults for ten minutes, then every invariant: make chaos [ARGS="--minutes 2 --seed 7"]
+	@PYTHONPATH=tests $(BIN)/python -m chaos $(ARGS)
 
 lint: setup ## style, import rules, generated files
 	@$(BIN)/ruff check .

@@ -5,10 +5,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+import uvloop
 
 from chassis import HttpConnections
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+NewLoop = Callable[[], asyncio.AbstractEventLoop]
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nX-Kind: plain\r\n\r\nok"
 
 
@@ -62,6 +64,23 @@ async def connected(
 async def ask(connections: HttpConnections, body: bytes = b"{}") -> bytes:
     headers = {"host": connections.host}
     return (await connections.request("POST", "/there?a=1", headers, body)).body
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_connection_that_closes_in_this_moment_is_not_used(new_loop: NewLoop) -> None:
+    """Its end has come, and who waits for it is told of it a turn of the loop later."""
+
+    async def ask_twice() -> int:
+        async with connected() as (server, connections):
+            await connections.request("GET", "/", {}, b"")
+            ((connection, _),) = connections._idle
+            connection._transport.abort()
+            answer = await connections.request("GET", "/", {}, b"")
+            assert answer.body == b"ok"
+            return server.connections
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        assert runner.run(ask_twice()) == 2
 
 
 async def test_answers_come_whole_and_one_connection_serves_one_after_the_other() -> None:

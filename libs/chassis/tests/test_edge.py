@@ -8,6 +8,7 @@ import orjson
 import pytest
 from fastapi import FastAPI, Request
 from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.exc import IntegrityError
 
 from chassis import Problem
 from chassis.edge import Edge
@@ -44,6 +45,14 @@ def toy_app() -> FastAPI:
     @app.get("/broken")
     async def get_broken() -> None:
         raise RuntimeError("postgresql://user:secret@host failed")
+
+    @app.get("/down")
+    async def get_down() -> None:
+        raise ConnectionRefusedError("nobody listens there")
+
+    @app.get("/wrong")
+    async def get_wrong() -> None:
+        raise IntegrityError("INSERT", None, Exception("a bug of ours"))
 
     return app
 
@@ -188,3 +197,17 @@ async def test_the_clients_request_id_correlates_and_is_bounded(
     answer = (await client.post("/things", json={"name": "x"}, headers=headers)).json()
     assert answer["correlation_id"] == "r" * 64
     assert "correlation_id" not in (await client.post("/things", json={"name": "x"})).json()
+
+
+async def test_outage_is_answered_and_is_no_error_of_the_application() -> None:
+    """One that reaches the server is written there with its traceback, for each request."""
+    transport = httpx.ASGITransport(toy_app(), raise_app_exceptions=True)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        answer = await client.get("/down")
+    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+    assert answer.headers["retry-after"] == "2"
+
+
+async def test_what_is_no_outage_is_an_error_of_the_application(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/wrong")
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+import uvloop
 from redis.asyncio import Redis
 from sqlalchemy import event, update
 
@@ -108,6 +109,30 @@ async def test_without_redis_books_are_read_and_forgotten_all_the_same(
         assert (answer.status_code, answer.json()) == (200, book)
         await cache.forget([book["book_id"]])
     await cache.close()
+
+
+async def test_connection_that_closes_before_a_command_is_written_costs_no_read(
+    servers: Any, list_book: ListBook
+) -> None:
+    """On uvloop, as services run, where writing to such a connection is a RuntimeError."""
+    book_id = (await list_book(9))["book_id"]
+
+    async def read_and_lose_the_connection() -> bytes | None:
+        cache = BookCache(servers.redis_url, ttl_seconds=60, pause_seconds=0)
+        await cache.keep(book_id, b"{}")
+        assert cache._redis is not None
+        for connection in cache._redis.connection_pool._available_connections:
+            connection._writer.transport.abort()
+        lost = await cache.get(book_id)
+        assert await cache.get(book_id) == b"{}"
+        await cache.close()
+        return lost
+
+    def on_uvloop() -> bytes | None:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(read_and_lose_the_connection())
+
+    assert await asyncio.to_thread(on_uvloop) is None
 
 
 async def test_cache_is_used_again_once_redis_is_back(

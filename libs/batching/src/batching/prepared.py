@@ -189,8 +189,11 @@ def _goes_straight(connection: AsyncConnection) -> bool:
 
 
 def _is_lost(driver: Any, error: BaseException) -> bool:
-    """Between the server's last word and the socket's end, asyncpg says InternalClientError."""
-    return driver.is_closed() or isinstance(error, asyncpg.InternalClientError)
+    """Between the server's last word and the socket's end, asyncpg says InternalClientError.
+
+    After an answer that did not come in time, nobody knows what the server is at.
+    """
+    return driver.is_closed() or isinstance(error, asyncpg.InternalClientError | TimeoutError)
 
 
 def _as_sqlalchemy_error(text: str, error: BaseException, *, is_lost: bool) -> BaseException:

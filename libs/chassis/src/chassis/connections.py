@@ -101,11 +101,20 @@ class _Connection(asyncio.Protocol):
         self._headers: dict[str, str] = {}
         self._body: list[bytes] = []
         self._size = 0
-        self.is_reusable = False
+        self._is_whole = False
+
+    @property
+    def is_reusable(self) -> bool:
+        """The last answer was whole, and the connection is open: also in the moment in which it is
+        closed and nobody has been told yet, when uvloop says RuntimeError to who writes.
+        """
+        return self._is_whole and not self._transport.is_closing()
 
     def ask(self, request: bytes) -> "asyncio.Future[Answer]":
         """Send a request; the future ends with its answer."""
-        self.is_reusable = False
+        if self._transport.is_closing():
+            raise ConnectionResetError("the server closed the connection")
+        self._is_whole = False
         self._headers, self._body, self._size = {}, [], 0
         self._parser = httptools.HttpResponseParser(self)
         self._answer = asyncio.get_running_loop().create_future()
@@ -114,7 +123,7 @@ class _Connection(asyncio.Protocol):
 
     def close(self) -> None:
         """Drop the connection, whatever is under way on it."""
-        self.is_reusable = False
+        self._is_whole = False
         self._transport.abort()
 
     def connection_made(self, transport: Any) -> None:
@@ -131,7 +140,7 @@ class _Connection(asyncio.Protocol):
             self.close()
 
     def connection_lost(self, error: Exception | None) -> None:
-        self.is_reusable = False
+        self._is_whole = False
         self._fail(ConnectionResetError(str(error or "the server closed the connection")))
 
     def on_message_begin(self) -> None:
@@ -155,7 +164,7 @@ class _Connection(asyncio.Protocol):
             return
         answer, self._answer = self._answer, None
         if answer is not None and not answer.done():
-            self.is_reusable = bool(self._parser.should_keep_alive())
+            self._is_whole = bool(self._parser.should_keep_alive())
             status = self._parser.get_status_code()
             answer.set_result(Answer(status, self._headers, b"".join(self._body)))
         else:

@@ -11,9 +11,12 @@ from http import HTTPStatus
 from typing import Any
 
 import orjson
+from botocore.exceptions import BotoCoreError, ClientError
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 
 from contracts.openapi import load_openapi
@@ -122,10 +125,13 @@ def install_problem_handlers(app: FastAPI) -> None:
             error.status_code, code, str(error.detail) + ".", headers=error.headers
         ).response()
 
+    async def on_outage(request: Request, error: Exception) -> Response:
+        if not is_outage(error):
+            raise error  # It may be ours after all: on to `on_bug`.
+        log.warning("%s %s: a dependency is down: %s", request.method, request.url.path, error)
+        return _unavailable().response()
+
     async def on_bug(request: Request, error: Exception) -> Response:
-        if is_outage(error):
-            log.warning("%s %s: a dependency is down: %s", request.method, request.url.path, error)
-            return _unavailable().response()
         log.error("%s %s failed", request.method, request.url.path, exc_info=error)
         detail = "Something failed here; it is logged. The same request may be sent again."
         # The server closes the connection after this; the client should know.
@@ -135,6 +141,10 @@ def install_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(Problem, on_problem)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(HTTPException, on_http)
+    # By their classes: what only `Exception` catches is raised again after the answer, and then the
+    # server writes a traceback for each request of an outage.
+    for outage in (DBAPIError, PoolTimeoutError, OSError, ClientError, BotoCoreError):
+        app.add_exception_handler(outage, on_outage)
     app.add_exception_handler(Exception, on_bug)
 
 

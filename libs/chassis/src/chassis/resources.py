@@ -26,6 +26,16 @@ from observability import Tracing
 
 log = logging.getLogger(__name__)
 
+# asyncpg would wait a minute for a connection, and for an answer for ever. An answer that is this
+# late will not come: its connection is dead, though nobody has said so. Beside a saga's shortest
+# deadline (90 s) there is time for a second try.
+CONNECT_SECONDS = 10.0
+ANSWER_SECONDS = 30.0
+# Between two statements of a transaction lies hardly more than arithmetic, or a call to the bus. A
+# process that stands still there (frozen, or out of the server's reach) keeps its row locks, and
+# with them everybody who sells the same books; after this long the server ends its session.
+IDLE_IN_TRANSACTION_SECONDS = 10.0
+
 
 @dataclass(frozen=True, slots=True)
 class Resources:
@@ -101,6 +111,13 @@ async def open_resources(
             max_overflow=0,
             pool_timeout=10,
             pool_recycle=1800,
+            connect_args={
+                "timeout": CONNECT_SECONDS,
+                "command_timeout": ANSWER_SECONDS,
+                "server_settings": {
+                    "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_SECONDS:g}s"
+                },
+            },
             json_serializer=lambda value: orjson.dumps(value).decode(),
             json_deserializer=orjson.loads,
         )

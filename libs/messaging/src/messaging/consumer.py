@@ -85,8 +85,9 @@ def is_outage(error: BaseException) -> bool:
 # connections), operator's intervention (shutdown, crash, starting up, cancelled), system errors.
 _OUTAGE_CLASSES = frozenset({"08", "28", "53", "57", "58"})
 # Read-only, as a standby is after a failover; and what goes away by itself when tried again:
-# serialization failure, deadlock, lock not available.
-_OUTAGE_STATES = frozenset({"25006", "40001", "40P01", "55P03"})
+# serialization failure, deadlock, lock not available. And the session of a process that stood still
+# within a transaction, which the server has ended.
+_OUTAGE_STATES = frozenset({"25006", "25P03", "40001", "40P01", "55P03"})
 
 
 class Consumer:

@@ -74,7 +74,8 @@ class BookCache:
             return None
         try:
             return await call(self._redis)
-        except (RedisError, OSError, TimeoutError) as error:
+        # uvloop says RuntimeError of a connection that was closed a moment before it is written to.
+        except (RedisError, OSError, TimeoutError, RuntimeError) as error:
             self._resume_at = time.monotonic() + self._pause_seconds
             log.warning("Redis does not answer; books are read from the database: %s", error)
             return None

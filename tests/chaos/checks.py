@@ -1,0 +1,157 @@
+"""What must hold after the run, read from outside.
+
+Guarantee: the balance sheet's checks, and those that only who placed the orders can make; nothing
+is repaired or excused in here.
+"""
+
+import asyncio
+import signal
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from bookstore.balance import Check, Endpoints, balance_sheet, wait_for_rest
+from chaos.load import Load, Placed
+from chaos.stage import Stage
+from contracts import load_topology
+
+PAGE = 200
+REST_SECONDS = 180.0
+# The sweepers of all services look for a new bus within so many seconds.
+REPUBLISH_SECONDS = 60.0
+
+
+async def all_checks(stage: Stage, load: Load) -> list[Check]:
+    """Waits for rest, but not for ever, and then checks."""
+    sheet = await _sheet(stage, load)
+    orders = await _all_orders(stage)
+    return [*sheet, *_own_checks(load, orders), await _holds(stage)]
+
+
+async def replayed(stage: Stage, load: Load, before: Sequence[Check]) -> Check:
+    """I10: the bus forgets everything, so all messages of the last hour come again."""
+    pid = await stage.signal("emulator", signal.SIGKILL)
+    await stage.back("emulator", pid)
+    await _republished(stage)
+    after = await _sheet(stage, load)
+    changed = [b.claim for a, b in zip(before, after, strict=False) if a != b]
+    changed += await _queues_not_empty(stage)
+    claim = "lines of the sheet that a replay of all messages changed"
+    return Check("I10", claim, str(len(changed)), "0", not changed, "; ".join(changed))
+
+
+async def _sheet(stage: Stage, load: Load) -> list[Check]:
+    checks = await balance_sheet(
+        Endpoints.of(stage.stack.endpoints),
+        acknowledged=[each.order_id for each in load.placed if each.order_id],
+        settle_seconds=REST_SECONDS,
+    )
+    # Who placed the orders knows what each should have come to, and says so below.
+    return [check for check in checks if check.invariant != "I8"]
+
+
+def _own_checks(load: Load, orders: dict[str, dict[str, Any]]) -> list[Check]:
+    unanswered = [each.key for each in load.placed if not each.order_id]
+    known = {each.order_id for each in load.placed if each.order_id}
+    troubled = [f"{each.key}: {wrong}" for each in load.placed for wrong in each.wrong]
+    late = [each for each in load.placed if _outcome(each, orders)[1] in TIMEOUTS]
+    wrong = [
+        f"{each.order_id} ({each.wish.card}) is {_outcome(each, orders)}"
+        for each in load.placed
+        if each.order_id and _outcome(each, orders) not in each.expected and each not in late
+    ]
+    asked = {each.order_id for each in load.placed if each.cancel_asked}
+    cancelled = {i for i, order in orders.items() if order["status"] == "cancelled"}
+    return [
+        _none("I8", "orders with another outcome than stock, card and wish explain", wrong),
+        # What is as long as a deadline hits one process of two, and the other has to do.
+        _none("I8", "orders rejected because a deadline passed", [each.order_id for each in late]),
+        _none("I9", "requests that were never answered", unanswered),
+        _none("I9", "orders that nobody placed", sorted(orders.keys() - known)),
+        _none("I6", "orders cancelled that nobody cancelled", sorted(cancelled - asked)),
+        _none("I9", "clients who were told something wrong", troubled),
+    ]
+
+
+TIMEOUTS = ("reserve_stock_timeout", "authorize_payment_timeout")
+
+
+def _outcome(placed: Placed, orders: dict[str, dict[str, Any]]) -> tuple[str, str | None]:
+    order = orders.get(placed.order_id, {})
+    return order.get("status", "unknown"), order.get("reason")
+
+
+def _none(invariant: str, claim: str, found: Sequence[str]) -> Check:
+    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+    look = "; ".join(found[:3]) + more
+    return Check(invariant, claim, str(len(found)), "0", not found, look)
+
+
+async def _holds(stage: Stage) -> Check:
+    """A second hold would be let go of by the payment service's sweep, and then be forgotten."""
+    url = f"{stage.stack.endpoints['stripe']}/_simulator/ledger/balances"
+    answer = await stage.http.get(url, params={"by": "payment_id"})
+    answer.raise_for_status()
+    twice = [
+        payment_id
+        for payment_id, sums in answer.json()["balances"].items()
+        if sum(row["authorized_count"] for row in sums.values()) > 1
+    ]
+    return _none("I6", "payments for which money was held more than once", twice)
+
+
+async def _all_orders(stage: Stage) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    cursor: str | None = ""
+    while cursor is not None:
+        query = {"limit": str(PAGE)} | ({"cursor": cursor} if cursor else {})
+        answer = await stage.http.get(f"{stage.stack.endpoints['order']}/orders", params=query)
+        answer.raise_for_status()
+        page = answer.json()
+        found |= {order["order_id"]: order for order in page["orders"]}
+        cursor = page.get("next_cursor")
+    return found
+
+
+async def _republished(stage: Stage) -> None:
+    """Until each service has left its tag on the new bus, and what it sent has come to rest."""
+    topology = load_topology()
+    tags: set[str] = set()
+    wanted = {f"outbox-of-{name}" for name in topology.services}
+    async with asyncio.timeout(REPUBLISH_SECONDS), _client(stage, "events") as events:
+        arn = (await events.describe_event_bus(Name=topology.bus))["Arn"]
+        while not wanted <= tags:
+            await asyncio.sleep(0.5)
+            answer = await events.list_tags_for_resource(ResourceARN=arn)
+            tags = {tag["Key"] for tag in answer["Tags"]}
+    await wait_for_rest(Endpoints.of(stage.stack.endpoints), timeout_seconds=REST_SECONDS)
+    async with asyncio.timeout(REST_SECONDS):
+        while await _queues_not_empty(stage):
+            await asyncio.sleep(0.5)
+
+
+async def _queues_not_empty(stage: Stage) -> list[str]:
+    """Queues, and dead letters, that hold something."""
+    counts: Counter[str] = Counter()
+    async with _client(stage, "sqs") as sqs:
+        for url in (await sqs.list_queues()).get("QueueUrls", ()):
+            answer = await sqs.get_queue_attributes(
+                QueueUrl=url,
+                AttributeNames=[
+                    "ApproximateNumberOfMessages",
+                    "ApproximateNumberOfMessagesNotVisible",
+                    "ApproximateNumberOfMessagesDelayed",
+                ],
+            )
+            counts[url.rpartition("/")[2]] += sum(map(int, answer["Attributes"].values()))
+    return [f"{name} holds {count}" for name, count in counts.items() if count]
+
+
+def _client(stage: Stage, service: str) -> Any:
+    from aiobotocore.session import AioSession
+
+    session = AioSession()
+    session.set_credentials("test", "test")
+    return session.create_client(
+        service, endpoint_url=stage.stack.endpoints["aws"], region_name="us-east-1"
+    )

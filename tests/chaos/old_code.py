@@ -1,0 +1,64 @@
+"""The code before this one, for a deploy: what ran until now runs on beside what comes.
+
+Guarantee: the old code fits the present database: its migrations are the same. Where there is no
+such commit (or no git at all), it is a copy of the present code.
+"""
+
+import asyncio
+import io
+import shutil
+import subprocess
+import tarfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+LOOK_BACK_COMMITS = 50
+_CODE = (
+    *("services", "contracts", "libs"),
+    *(":!libs/faults", ":!libs/stack", ":!*/tests/*", ":!libs/*/tests/*"),
+)
+_MIGRATIONS = "services/*/src/*/migrations"
+
+
+async def old_code(folder: Path) -> tuple[str, str]:
+    """Unpack it below `folder`, once; its short commit id, and the PYTHONPATH that leads to it."""
+    return await asyncio.to_thread(_unpack, folder)
+
+
+def _unpack(folder: Path) -> tuple[str, str]:
+    tree = folder / "code"
+    name = folder / "commit"
+    if not name.exists():
+        tree.mkdir(parents=True)
+        commit = _commit_before()
+        if commit is None:
+            for part in ("libs", "services"):
+                shutil.copytree(ROOT / part, tree / part)
+            name.write_text("a copy of this one")
+        else:
+            archive = _git("archive", commit, "libs", "services")
+            with tarfile.open(fileobj=io.BytesIO(archive)) as files:
+                files.extractall(tree, filter="data")
+            name.write_text(commit[:9])
+    sources = sorted([*tree.glob("libs/*/src"), *tree.glob("services/*/src")])
+    return name.read_text(), ":".join(map(str, sources))
+
+
+def _commit_before() -> str | None:
+    """The newest commit with other product code and the same migrations."""
+    try:
+        log = _git("log", "--format=%H", f"-{LOOK_BACK_COMMITS}").decode().split()
+        for commit in log[1:]:
+            if _differs(commit, *_CODE):
+                return None if _differs(commit, f":(glob){_MIGRATIONS}/**") else commit
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return None
+
+
+def _differs(commit: str, *paths: str) -> bool:
+    return bool(_git("diff", "--name-only", commit, "--", *paths).strip())
+
+
+def _git(*arguments: str) -> bytes:
+    return subprocess.run(("git", *arguments), cwd=ROOT, check=True, capture_output=True).stdout
