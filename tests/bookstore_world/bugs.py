@@ -7,6 +7,30 @@ from faults.findings import Bug
 
 BUGS = (
     Bug(
+        title="A worker that froze within its transaction stopped all others",
+        cause=(
+            "It kept its row locks for as long as it stood still, and so did connections that a "
+            "device on the way had forgotten. Every order for the same books waited, and was "
+            "rejected once its deadline had passed: 76 of 90. The server now ends a session that "
+            "is idle in a transaction for 10 s, and a statement without an answer after 30 s "
+            "gives its connection up."
+        ),
+        plan="SIGSTOP of one catalog worker of two just before its COMMIT",
+        layer="chaos",
+        invariant="I8",
+    ),
+    Bug(
+        title="A connection that closed at that very moment was taken for an open one",
+        cause=(
+            "Between the loss of a connection and its being told, uvloop answers a write with "
+            "RuntimeError, which nobody took for an outage: a cached read answered 500, and a "
+            "queue's poller would have ended with its process."
+        ),
+        plan="Reset of all connections while a cached read begins",
+        layer="chaos",
+        invariant="B",
+    ),
+    Bug(
         title="A key that was taken over answered 409 to its own owner",
         cause=(
             "After the lease of a dead request had ended, the next one put its record over the "
@@ -14,8 +38,9 @@ BUGS = (
             "first in its place, and the owner was told that another request was running until "
             "its own lease had ended, too (idempotency.http_keys)."
         ),
-        plan="",
-        layer="reading the in-memory DynamoDB's twist 'repeat'",
+        plan="confirmed order-web:commit(ReserveStock):crash_before "
+        "order-web:put_item(order key):repeat",
+        layer="exhaustive",
         invariant="B",
     ),
     Bug(
@@ -26,7 +51,7 @@ BUGS = (
             "was stored (idempotency.http_keys)."
         ),
         plan="",
-        layer="the in-memory DynamoDB, which refuses what is not documented",
-        invariant="L",
+        layer="the contract suite of DynamoDB and its stand-in",
+        invariant="B",
     ),
 )
