@@ -4,7 +4,6 @@ Guarantee: each mutant has a process of its own, in which the mutated modules we
 whole; a mutant counts as killed only by an invariant that a named plan breaks.
 """
 
-import gc
 import importlib
 import logging
 import multiprocessing
@@ -50,15 +49,11 @@ def judge(mutant: Mutant, scenarios: str, *, search: bool, most_runs: int = 1_50
     `scenarios` refers to them, since they must not be imported before the mutant is in place.
     """
     install(mutant)
-    gc.disable()
     by_name: dict[str, Scenario] = {each.name: each for each in load(scenarios)}
     runs = 0
     plans = _all_plans(list(by_name.values())) if search else iter(())
     for scenario, plan, outcome in _chained(_killers(mutant, by_name), plans):
         runs += 1
-        if runs % 100 == 0:
-            gc.collect()
-            gc.freeze()
         if outcome.violations:
             return Verdict(mutant.name, runs, scenario.name, str(plan), outcome.violations)
         if runs >= most_runs:

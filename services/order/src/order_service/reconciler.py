@@ -14,7 +14,9 @@ from typing import Any
 
 import uuid_utils
 from sqlalchemy import Interval, bindparam, func, select, update
+from sqlalchemy.dialects.postgresql import ARRAY, UUID
 
+from batching import Prepared
 from contracts.models.catalog import ReconcileStock
 from contracts.models.common import PaymentExpectation, StockExpectation
 from contracts.models.payment import ReconcilePayments
@@ -44,6 +46,11 @@ _due = (
     .order_by(ORDERS.c.created_at)
     .limit(LOT)
     .with_for_update(skip_locked=True)
+)
+
+_ids = bindparam("ids", type_=ARRAY(UUID(as_uuid=False)))
+_asked = Prepared(
+    update(ORDERS).where(ORDERS.c.order_id == func.any(_ids)).values(reconciled_at=func.now())
 )
 
 
@@ -80,11 +87,7 @@ class Reconciler:
             rows = list(await transaction.connection.execute(_due, {"grace": self._grace}))
             if not rows:
                 return 0
-            await transaction.connection.execute(
-                update(ORDERS)
-                .where(ORDERS.c.order_id.in_([row.order_id for row in rows]))
-                .values(reconciled_at=func.now())
-            )
+            await _asked(transaction.connection, {"ids": [row.order_id for row in rows]})
             transaction.send(
                 [
                     self._sender.envelope(

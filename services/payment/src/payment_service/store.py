@@ -127,6 +127,29 @@ _unsettled = (
     .order_by(PAYMENTS.c.started_at)
     .limit(bindparam("most", type_=Integer))
 )
+_next_sweep = func.now() + bindparam("interval", type_=Interval)
+_claim_sweep = (
+    postgresql.insert(SWEEPS)
+    .values(
+        name=bindparam("sweep", type_=Text),
+        covered_until=func.now() - bindparam("lookback", type_=Interval),
+        next_at=_next_sweep,
+    )
+    .on_conflict_do_update(
+        index_elements=["name"],
+        set_={"next_at": _next_sweep},
+        where=SWEEPS.c.next_at <= func.now(),
+    )
+    .returning(SWEEPS.c.covered_until)
+)
+_cover = (
+    update(SWEEPS)
+    .where(SWEEPS.c.name == bindparam("sweep", type_=Text))
+    .values(covered_until=func.now() - bindparam("grace", type_=Interval))
+)
+_forget_events = delete(WEBHOOK_EVENTS).where(
+    WEBHOOK_EVENTS.c.received_at < func.now() - bindparam("kept", type_=Interval)
+)
 _mark = BulkInsert(WEBHOOK_EVENTS, ["event_id", "type"], skip_existing=True, returning="event_id")
 
 
@@ -295,32 +318,17 @@ class Payments:
         self, name: str, interval: timedelta, first_lookback: timedelta
     ) -> datetime | None:
         """Start of what is not covered yet, if a sweep is due and nobody else has taken it."""
-        now = func.now()
-        statement = (
-            postgresql.insert(SWEEPS)
-            .values(name=name, covered_until=now - first_lookback, next_at=now + interval)
-            .on_conflict_do_update(
-                index_elements=["name"],
-                set_={"next_at": now + interval},
-                where=SWEEPS.c.next_at <= now,
-            )
-            .returning(SWEEPS.c.covered_until)
-        )
+        given = {"sweep": name, "interval": interval, "lookback": first_lookback}
         async with self._engine.begin() as connection:
-            covered: datetime | None = (await connection.execute(statement)).scalar_one_or_none()
+            answer = await connection.execute(_claim_sweep, given)
+            covered: datetime | None = answer.scalar_one_or_none()
             return covered
 
     async def finish_sweep(self, name: str, grace: timedelta, keep_events: timedelta) -> None:
         """Everything up to `grace` ago is covered; old events are forgotten."""
         async with self._engine.begin() as connection:
-            await connection.execute(
-                update(SWEEPS).where(SWEEPS.c.name == name).values(covered_until=func.now() - grace)
-            )
-            await connection.execute(
-                delete(WEBHOOK_EVENTS).where(
-                    WEBHOOK_EVENTS.c.received_at < func.now() - keep_events
-                )
-            )
+            await connection.execute(_cover, {"sweep": name, "grace": grace})
+            await connection.execute(_forget_events, {"kept": keep_events})
 
     async def _begin_all(self, payments: list[Payment]) -> Sequence[tuple[Payment, bool]]:
         candidates = {payment.payment_id: payment for payment in payments}
