@@ -111,10 +111,12 @@ _SAGAS = (
 )
 EXHAUSTIVE = (
     *(replace(course, name=f"{course.name}/alone", reconcile=False) for course in _SAGAS),
-    *_SAGAS,
+    # Of the two refusals the one without money has nothing to be reconciled.
+    *(course for course in _SAGAS if course.name != "out-of-stock"),
 )
 COURSES = (
     *EXHAUSTIVE,
+    *(course for course in _SAGAS if course.name == "out-of-stock"),
     Course("reads", (Wish(),), ("confirmed",), reads=True),
     Course(
         "refund-pending",

@@ -25,17 +25,18 @@ MAX_NTH_OF_READS = 2
 # one stands for all (singles try every one). What a process has in memory is lost or late in any
 # case, so: a crash or pause after an operation is one before the next of that process; a crash
 # around a receive or a delete is one before the commit, or after the publishing, in between; a
-# message delivered twice by its queue is one delivered twice by the bus; an unpublished part of a
-# batch is an unpublished batch; and after a mark or a delete nobody waits for the answer.
+# message that its queue delivers twice, that is not deleted, or that is published again because its
+# mark was lost, is one that the bus delivers twice; an unpublished part of a batch is an unpublished
+# batch.
 DEEP: Mapping[str, tuple[str, ...]] = {
     "commit": ("crash_before", "error_before", "error_after", "pause_before"),
-    "write": ("error_before",),
+    "write": (),
     "put_events": (
         "crash_before", "crash_after", "error_before", "error_after", "pause_before", "duplicate",
         "late",
     ),
     "receive_message": (),
-    "delete_message_batch": ("error_before",),
+    "delete_message_batch": (),
     "batch_execute_statement": ("crash_after", "error_after"),
     "batch_write_item": ("error_before",),
     # What only a recovery comes to: taking over, giving up, putting back, asking what happened.
