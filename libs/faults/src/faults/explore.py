@@ -26,8 +26,8 @@ MAX_NTH_OF_READS = 2
 # case, so: a crash or pause after an operation is one before the next of that process; a crash
 # around a receive or a delete is one before the commit, or after the publishing, in between; a
 # message that its queue delivers twice, that is not deleted, or that is published again because its
-# mark was lost, is one that the bus delivers twice; an unpublished part of a batch is an unpublished
-# batch.
+# mark was lost, is one that the bus delivers twice; an unpublished part of a batch is an
+# unpublished batch.
 DEEP: Mapping[str, tuple[str, ...]] = {
     "commit": ("crash_before", "error_before", "error_after", "pause_before"),
     "write": (),
