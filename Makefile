@@ -10,12 +10,13 @@ PEERS_STAMP := .venv-peers/.installed
 BOOKSTORE := $(BIN)/bookstore
 WORLD := PYTHONPATH=tests $(BIN)/python -m bookstore_world
 FAULTS := .local/faults/results.json
+SEED ?= 1
 # Trust the machine's certificate store, as pip does: a company's own authority is in there.
 export UV_SYSTEM_CERTS := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up down status logs restart seed clean test lint format types check \
-	faults faults-report chaos bench bench-peers \
+	faults mutants faults-report chaos bench bench-peers \
 	compose-up compose-down compose-test \
 	contracts lock import name-given file-given
 
@@ -77,10 +78,16 @@ test: setup ## all tests, on real servers, without Docker
 	@$(BIN)/pytest $(ARGS)
 
 faults: setup ## the sagas under every pair of faults, at random, and without each guard
-	@$(WORLD) mutants --results $(FAULTS)
-	@$(WORLD) random --examples 600 --seed $(or $(SEED),1) --results $(FAULTS)
 	@$(WORLD) explore --results $(FAULTS)
 	@$(WORLD) explore --depth 2 --results $(FAULTS)
+	@$(WORLD) explore --triples 200 --seed $(SEED) --results $(FAULTS)
+	@$(WORLD) random --examples 500 --seed $(SEED) --results $(FAULTS)
+	@$(WORLD) explore --postgres --scenario confirmed/alone
+	@$(MAKE) --no-print-directory mutants
+
+mutants: setup ## take each guard out of the product, one after the other: something must break
+	@$(WORLD) mutants --results $(FAULTS)
+	@PYTHONPATH=tests $(BIN)/python -m faults gift_world.trial mutants
 
 chaos: setup ## orders under real faults for ten minutes, then every invariant: make chaos [ARGS="--minutes 2 --seed 7"]
 	@PYTHONPATH=tests $(BIN)/python -m chaos $(ARGS)

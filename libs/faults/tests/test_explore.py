@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from faults.explore import DEEP, MAX_NTH_OF_READS, Tally, jobs_of, run_jobs, strikes_at
+from faults.explore import DEEP, MAX_NTH_OF_READS, Tally, Triple, jobs_of, run_jobs, strikes_at
 from faults.plan import KINDS, TWISTS, Plan, Site, Strike
 from faults.scenario import Outcome, Repairer
 from faults.world import Visit
@@ -86,14 +86,12 @@ def test_pair_that_is_not_worth_it_is_left_out() -> None:
     assert not any("pause_before" in plan.faults for plan in pairs(scenario))
 
 
-def test_triples_are_as_many_as_asked_for_and_the_same_each_time() -> None:
+def test_triples_are_the_same_each_time() -> None:
     first, second = Written(), Written()
     for scenario in (first, second):
-        run_jobs(jobs_of(scenario, depth=2, triples=1), workers=1)
+        run_jobs([Triple(scenario, 0, number) for number in range(20)], workers=1)
 
-    triples = [plan for plan in first.plans if len(plan) == 3]
-    # Only pairs that end before the last operation have something that follows them.
-    assert len(triples) == sum(plan.strikes[1].site == PUT.site for plan in pairs(first))
+    assert any(len(plan) == 3 for plan in first.plans)
     assert first.plans == second.plans
 
 

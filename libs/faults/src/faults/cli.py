@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from faults.explore import Tally, jobs_of, run_jobs
+from faults.explore import Tally, Triple, jobs_of, run_jobs
 from faults.mutants import Mutant, StaleMutant, check
 from faults.mutation import Verdict, judge_all, load
 from faults.plan import InvalidPlan, Plan
@@ -104,7 +104,12 @@ def _parser(subject: Subject) -> argparse.ArgumentParser:
 
     explore = commands.add_parser("explore", help="every single; --depth 2: every pair")
     explore.add_argument("--depth", type=int, choices=(1, 2), default=1)
-    explore.add_argument("--triples", type=int, default=0, help="so many for each pair, by seed")
+    explore.add_argument(
+        "--triples",
+        type=int,
+        default=0,
+        help="instead: so many a scenario, drawn by the seed",
+    )
     explore.add_argument("--scenario", action="append", help="only this one; may be repeated")
     explore.add_argument("--seed", type=int, default=0)
     _postgres(explore)
@@ -184,7 +189,7 @@ def _run(subject: Subject, arguments: argparse.Namespace) -> int:
 def _explore(subject: Subject, arguments: argparse.Namespace) -> int:
     began = time.perf_counter()
     scenarios: list[Scenario] = list(
-        load(subject.exhaustive if arguments.depth > 1 else subject.scenarios)
+        load(subject.exhaustive if arguments.depth > 1 or arguments.triples else subject.scenarios)
     )
     if arguments.scenario:
         unknown = set(arguments.scenario) - {each.name for each in scenarios}
@@ -197,12 +202,15 @@ def _explore(subject: Subject, arguments: argparse.Namespace) -> int:
     jobs = [
         job
         for scenario in scenarios
-        for job in jobs_of(
-            scenario, seed=arguments.seed, depth=arguments.depth, triples=arguments.triples
+        for job in (
+            [Triple(scenario, arguments.seed, number) for number in range(arguments.triples)]
+            or jobs_of(scenario, seed=arguments.seed, depth=arguments.depth)
         )
     ]
     progress = _progress(len(jobs), began)
     tally = run_jobs(jobs, workers=arguments.workers, on_progress=progress)
+    if arguments.depth == 1 and subject.regressions and not arguments.scenario:
+        _add_regressions(subject, tally)
     wall = time.perf_counter() - began
     layer = "triples" if arguments.triples else ("pairs" if arguments.depth > 1 else "singles")
     _summary(subject, layer, tally, wall, " --postgres" if arguments.postgres else "")
@@ -210,6 +218,15 @@ def _explore(subject: Subject, arguments: argparse.Namespace) -> int:
         exploration = Exploration(layer, tally, wall, arguments.workers, arguments.seed)
         Results({layer: exploration}).save(arguments.results)
     return 1 if tally.failures else 0
+
+
+def _add_regressions(subject: Subject, tally: Tally) -> None:
+    """What has once broken an invariant is played again, whatever its depth."""
+    by_name: dict[str, Scenario] = {each.name: each for each in load(subject.scenarios)}
+    for name, text, _ in load(subject.regressions):
+        scenario = by_name.get(name) or load(subject.story)(name)
+        plan = Plan.parse(text)
+        tally.add(name, plan, 0, scenario.run(plan, 0))
 
 
 def _random(subject: Subject, arguments: argparse.Namespace) -> int:

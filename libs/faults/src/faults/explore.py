@@ -2,7 +2,7 @@
 
 Guarantee: nothing is left out within the stated depth. Singles are every fault at every operation
 of the undisturbed run; pairs are, for each single, every fault at every operation that this very
-run then came through, recovery included. Triples are drawn from the pairs by a seed.
+run then came through, recovery included. Triples are drawn by a seed.
 """
 
 import gc
@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from faults.plan import Plan, Strike
 from faults.scenario import Outcome, Scenario
@@ -156,56 +156,88 @@ def deep_strikes_at(visits: Sequence[Visit]) -> list[Strike]:
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One single and, if `depth` is 2 or more, all pairs that begin with it.
+class Job(Protocol):
+    """Some runs that belong together; it travels to another process and answers a tally."""
 
-    Of the triples that go on from each pair, `triples` are drawn.
-    """
+    def __call__(self) -> Tally:
+        """Run them all."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Undisturbed:
+    """The run without a fault."""
 
     scenario: Scenario
     seed: int
-    first: Strike | None
+
+    def __call__(self) -> Tally:
+        """Run it."""
+        tally = Tally()
+        outcome = _counted(self.scenario, Plan(), self.seed, tally)
+        tally.sites |= {(self.scenario.name, visit.site.place) for visit in outcome.visits}
+        return tally
+
+
+@dataclass(frozen=True, slots=True)
+class Singles:
+    """One single and, if `depth` is 2, all pairs that begin with it."""
+
+    scenario: Scenario
+    seed: int
+    first: Strike
     depth: int = 1
-    triples: int = 0
 
     def __call__(self) -> Tally:
         """Run them all."""
         tally = Tally()
-        name = self.scenario.name
-        if self.first is None:
-            outcome = self._run(tally, Plan())
-            tally.sites |= {(name, visit.site.place) for visit in outcome.visits}
-            return tally
         plan = Plan((self.first,))
-        single = self._run(tally, plan)
-        if self.depth < 2:
-            return tally
-        dice = random.Random(f"{self.seed}/{plan}")
-        for second in deep_strikes_at(single.visits[single.after_last :]):
-            if not self.scenario.is_worth(plan.plus(second)):
-                continue
-            pair = self._run(tally, plan.plus(second))
-            thirds = deep_strikes_at(pair.visits[pair.after_last :])
-            for third in dice.sample(thirds, min(self.triples, len(thirds))):
-                self._run(tally, plan.plus(second).plus(third))
+        single = _counted(self.scenario, plan, self.seed, tally)
+        if self.depth > 1:
+            for second in deep_strikes_at(single.visits[single.after_last :]):
+                if self.scenario.is_worth(plan.plus(second)):
+                    _counted(self.scenario, plan.plus(second), self.seed, tally)
         return tally
 
-    def _run(self, tally: Tally, plan: Plan) -> Outcome:
-        outcome = self.scenario.run(plan, self.seed)
+
+@dataclass(frozen=True, slots=True)
+class Triple:
+    """One triple by its number: each fault is drawn from what the one before has left to come."""
+
+    scenario: Scenario
+    seed: int
+    number: int
+
+    def __call__(self) -> Tally:
+        """Draw it and run it; the runs on the way to it are pairs and singles, and not counted."""
+        tally = Tally()
+        dice = random.Random(f"{self.seed}/{self.scenario.name}/{self.number}")
+        plan, outcome = Plan(), self.scenario.run(Plan(), self.seed)
+        for _ in range(3):
+            strikes = deep_strikes_at(outcome.visits[outcome.after_last :])
+            if not strikes:
+                return tally  # The last fault was the last thing that happened.
+            plan = plan.plus(dice.choice(strikes))
+            outcome = self.scenario.run(plan, self.seed)
         tally.add(self.scenario.name, plan, self.seed, outcome)
-        return outcome
+        return tally
 
 
-def jobs_of(scenario: Scenario, *, seed: int = 0, depth: int = 1, triples: int = 0) -> list[Job]:
+def _counted(scenario: Scenario, plan: Plan, seed: int, tally: Tally) -> Outcome:
+    outcome = scenario.run(plan, seed)
+    tally.add(scenario.name, plan, seed, outcome)
+    return outcome
+
+
+def jobs_of(scenario: Scenario, *, seed: int = 0, depth: int = 1) -> list[Job]:
     """The undisturbed run and one job for each single; pairs begin with those in DEEP."""
     undisturbed = scenario.run(Plan(), seed)
     deep = set(deep_strikes_at(undisturbed.visits))
     singles = [
-        Job(scenario, seed, strike, depth if strike in deep else 1, triples)
+        Singles(scenario, seed, strike, depth if strike in deep else 1)
         for strike in strikes_at(undisturbed.visits)
     ]
-    return [Job(scenario, seed, None), *singles]
+    return [Undisturbed(scenario, seed), *singles]
 
 
 def run_jobs(
