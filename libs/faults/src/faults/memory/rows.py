@@ -190,5 +190,7 @@ def _hand_over(store: Store, slot: Slot) -> None:
             slot.queue.append(waiter)
             continue
         waiter.future.set_result(None)
+        # From now on, though it hears of it later: who waits for what it holds is in no circle.
+        waiter.transaction.waiting_for = None
         if waiter.wants_lock and slot.values is not None:
             waiter.transaction.take(store, slot)
