@@ -272,7 +272,7 @@ MUTANTS = (
             ),
             (SAGA_STORE, "            .with_for_update(skip_locked=True)\n", ""),
         ),
-        killers=(("two-workers", "order-worker-2:commit(StockReserved):pause_before"),),
+        killers=(("two-workers", "order-worker-2:commit(PaymentAuthorized):pause_before"),),
     ),
     Mutant(
         "stock-not-locked",

@@ -17,7 +17,7 @@ REGRESSIONS: tuple[tuple[str, str, str], ...] = (
     ),
     (
         "two-workers",
-        "order-worker-2:commit(StockReserved):pause_before",
+        "order-worker-2:commit(PaymentAuthorized):pause_before",
         "a stale owner that wakes before its COMMIT overwrites nothing",
     ),
     (
