@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import tarfile
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
 LOOK_BACK_COMMITS = 50
@@ -18,6 +19,8 @@ _CODE = (
     *(":!libs/faults", ":!libs/stack", ":!*/tests/*", ":!libs/*/tests/*"),
 )
 _MIGRATIONS = "services/*/src/*/migrations"
+# Python 3.11.4 brought the filter of what an archive may do; Debian 12 has 3.11.2.
+_CAREFULLY: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
 
 
 async def old_code(folder: Path) -> tuple[str, str]:
@@ -29,6 +32,7 @@ def _unpack(folder: Path) -> tuple[str, str]:
     tree = folder / "code"
     name = folder / "commit"
     if not name.exists():
+        shutil.rmtree(tree, ignore_errors=True)  # Of an attempt that was broken off.
         tree.mkdir(parents=True)
         commit = _commit_before()
         if commit is None:
@@ -38,7 +42,7 @@ def _unpack(folder: Path) -> tuple[str, str]:
         else:
             archive = _git("archive", commit, "libs", "services")
             with tarfile.open(fileobj=io.BytesIO(archive)) as files:
-                files.extractall(tree, filter="data")
+                files.extractall(tree, **_CAREFULLY)
             name.write_text(commit[:9])
     sources = sorted([*tree.glob("libs/*/src"), *tree.glob("services/*/src")])
     return name.read_text(), ":".join(map(str, sources))

@@ -27,6 +27,11 @@ class Entry:
     outcome: str = "under way"
 
     @property
+    def was_made(self) -> bool:
+        """Whether it came about: one that could not be made proves nothing."""
+        return not self.outcome.startswith("failed")
+
+    @property
     def document(self) -> dict[str, Any]:
         fault = self.planned.fault
         return {

@@ -110,7 +110,7 @@ async def _inflict(stage: Stage, entry: Entry) -> None:
         entry.outcome = await planned.fault.inflict(stage)
     except asyncio.CancelledError:
         raise
-    except Exception as error:  # Told in the timeline; the invariants decide.
+    except Exception as error:  # Told in the timeline, and a check of its own.
         entry.outcome = f"failed: {type(error).__name__}: {error}"
     finally:
         entry.ended_seconds = stage.seconds
@@ -140,6 +140,9 @@ async def _check(stage: Stage, run: Run) -> list[Check]:
             checks.append(await replayed(stage, run.load, checks))
     except (UnreachableError, TimeoutError) as error:
         return [_not("the platform can be asked at rest", str(error) or type(error).__name__)]
+    made, planned = sum(entry.was_made for entry in run.entries), len(run.entries)
+    claim = "faults that could be made"
+    checks.append(Check("all", claim, str(made), str(planned), made == planned))
     return checks
 
 
