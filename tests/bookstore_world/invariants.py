@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bookstore_world.customer import Customer
-from bookstore_world.stage import BOOK_ID, TABLES, Stage
+from bookstore_world.stage import BOOK_ID, PRICE_MINOR, TABLES, Stage
 from catalog_service.tables import BOOKS, RESERVATIONS
 from order_service.store import ORDERS, SAGAS_TABLE
 from payment_service.store import PAYMENTS
@@ -108,7 +108,7 @@ _SERVICE_OF = {"order": "order", "saga": "order", "reservation": "catalog", "pay
 
 def at_rest(stage: Stage) -> bool:
     """Whether nothing is under way any more, nor will be by itself."""
-    if not stage.aws.is_idle() or not stage.gateway.is_idle:
+    if stage.world.is_frozen or not stage.aws.is_idle() or not stage.gateway.is_idle:
         return False
     for service, tables in TABLES.items():
         if any(not r["parked_reason"] for r in stage.databases[service].rows(tables.unsent)):
@@ -146,7 +146,9 @@ def broken_at_rest(stage: Stage, customer: Customer, leftovers: Leftovers) -> It
         yield from _stock(stage, orders)
     yield from _sagas(stage, orders, leftovers.sagas)
     yield from _messages(stage, leftovers)
-    yield from _told(stage)
+    yield from _told(stage, orders)
+    for ended in stage.world.ended:
+        yield f"B process: {ended}"
     for order_id in customer.acknowledged:
         if order_id not in orders:
             yield f"I9 acknowledged: order {order_id} does not exist"
@@ -185,6 +187,26 @@ def _money(stage: Stage, orders: Mapping[str, Any]) -> Iterator[str]:
         held = kinds["authorized"] - kinds["captured"] - kinds["voided"]
         if held:
             yield f"I1 money: {held} holds are left of an order that is {status}"
+    for row in stage.databases["payment"].rows(PAYMENTS):
+        kinds = moves.get(row["payment_id"], Counter())
+        expected = _STATUS_OF_MOVES.get(frozenset(kinds))
+        if expected is not None and row["status"] not in expected.split():
+            yield f"I1 money: a payment is {row['status']}, and its moves are {dict(kinds)}"
+    captured = sum(each for each in sums.values() if each > 0)
+    copies = sum(book["sold"] for book in stage.databases["catalog"].rows(BOOKS))
+    if not sent_back and captured != copies * PRICE_MINOR:
+        yield f"I1 money: {captured} were paid for {copies} copies at {PRICE_MINOR}"
+
+
+# What a payment's row has to say for what the gateway's ledger shows.
+_STATUS_OF_MOVES: Mapping[frozenset[str], str] = {
+    frozenset({"authorized"}): "authorized",
+    # A hold that somebody else has made is let go of, and changes nothing.
+    frozenset({"authorized", "voided"}): "voided declined",
+    frozenset({"authorized", "captured"}): "captured",
+    frozenset({"authorized", "captured", "refunded"}): "refunded refund_pending",
+    frozenset(): "declined voided",
+}
 
 
 def _stock(stage: Stage, orders: Mapping[str, Any]) -> Iterator[str]:
@@ -247,19 +269,27 @@ def _unasked(saga: Mapping[str, Any]) -> Iterator[str]:
             yield f"I3 causality: a saga took {entry['message']} for an answer to {asked}"
 
 
-def _told(stage: Stage) -> Iterator[str]:
-    """I6 and I7: the customer hears each outcome once, and no outcome after the last one."""
-    told: dict[str, list[str]] = {}
-    for row in stage.databases["order"].rows(TABLES["order"].outbox):
+def _told(stage: Stage, orders: Mapping[str, Any]) -> Iterator[str]:
+    """I6 and I7: the customer hears each outcome once, in the order in which it came about."""
+    told: dict[str, list[str]] = {order_id: [] for order_id in orders}
+    outbox = stage.databases["order"].rows(TABLES["order"].outbox)
+    for row in sorted(outbox, key=lambda row: row["position"]):
         if row["type"] in ("OrderConfirmed", "OrderRejected", "OrderCancelled"):
             told.setdefault(row["subject"], []).append(row["type"])
-    for kinds in told.values():
-        if sorted(kinds) not in (
-            ["OrderConfirmed"],
-            ["OrderRejected"],
-            ["OrderCancelled", "OrderConfirmed"],
-        ):
-            yield f"I6 twice: a customer is told {', '.join(kinds)}"
+    for order_id, kinds in told.items():
+        status = orders[order_id]["status"] if order_id in orders else "unknown"
+        if status in _TOLD and " ".join(kinds) != _TOLD[status]:
+            heard = ", ".join(kinds) or "nothing"
+            yield f"I6 twice: a customer whose order is {status} was told {heard}"
+
+
+_TOLD: Mapping[str, str] = {
+    "pending": "",
+    "rejected": "OrderRejected",
+    "confirmed": "OrderConfirmed",
+    "cancelling": "OrderConfirmed",
+    "cancelled": "OrderConfirmed OrderCancelled",
+}
 
 
 def _messages(stage: Stage, leftovers: Leftovers) -> Iterator[str]:

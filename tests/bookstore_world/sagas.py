@@ -32,6 +32,12 @@ async def reuse_key(stage: Stage, customer: Customer) -> list[str]:
     return ["I6 twice: another order was answered under a used key"]
 
 
+async def send_twice(stage: Stage, customer: Customer) -> list[str]:
+    """Send the first order once more at the same time, as an impatient client does."""
+    await customer.place("key-0", card=CARDS["good"])
+    return []
+
+
 async def send_strangers(stage: Stage, customer: Customer) -> list[str]:
     """Put what nobody should handle beside the order's own messages: it must harm nothing."""
     nobody = "00000000-0000-4000-8000-000000000001"
@@ -39,12 +45,13 @@ async def send_strangers(stage: Stage, customer: Customer) -> list[str]:
         RestockItems(order_id=nobody), cause="stranger", subject=nobody, correlation_id=nobody
     )
     unknown = replace(impossible, id=nobody, dataschema=f"{impossible.dataschema}9")
+    empty = replace(impossible, id=nobody.replace("4", "5"), data={})
 
     def join_first_command() -> bool:
         if not any(detail["type"] == "ReserveStock" for _, detail in stage.aws.published):
             return False
         if not stage.strangers:
-            for message in (impossible, unknown):
+            for message in (impossible, unknown, empty):
                 stage.strangers.add(message.id)
                 queue = stage.topology.services[CATALOG.name].queue.name
                 stage.aws.put(queue, event_of(orjson.loads(message.encode())))
@@ -58,9 +65,17 @@ async def send_strangers(stage: Stage, customer: Customer) -> list[str]:
 async def let_hold_lapse(stage: Stage, customer: Customer) -> list[str]:
     """Take the hold away behind everybody's back before it is captured."""
     store = stage.gateway.store
-    await stage.until(lambda: any(each.status == "requires_capture" for each in store.intents))
+    orders = stage.databases["order"]
+
+    def is_held_or_over() -> bool:
+        held = any(each.status == "requires_capture" for each in store.intents)
+        return held or any(row["status"] != "pending" for row in orders.rows(ORDERS))
+
+    await stage.until(is_held_or_over)
     for intent in store.intents:
-        store._expire(intent)
+        if intent.status == "requires_capture":
+            store._expire(intent)
+            stage.meddled = True
     return []
 
 
@@ -129,13 +144,17 @@ COURSES = (
         (Wish("refund-fails", cancel=True),),
         armed_once_confirmed=True,
     ),
+    Course("two-copies", (Wish(copies=2),), ("confirmed",), reconcile=False),
+    Course("sent-twice", (Wish(),), ("confirmed",), act=send_twice, reconcile=False),
     Course("key-reused", (Wish(),), ("confirmed",), act=reuse_key, reconcile=False),
     Course(
         "strangers",
         (Wish(),),
         ("confirmed",),
         act=send_strangers,
-        leftovers=Leftovers(letters=("impossible_reservation_change", "unknown_message")),
+        leftovers=Leftovers(
+            letters=("contract_violation", "impossible_reservation_change", "unknown_message")
+        ),
         reconcile=False,
     ),
     Course(

@@ -96,6 +96,8 @@ class Stage:
         self._forgetful = forgetful
         # Ids of messages that were put into the queues past all services.
         self.strangers: set[str] = set()
+        # Whether somebody from outside has done what people then have to look at.
+        self.meddled = False
         self._names: dict[str, str] = {}
         self._named = 0
         self.world = World(

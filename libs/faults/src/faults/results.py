@@ -5,6 +5,7 @@ never empty.
 """
 
 import json
+import os
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -41,7 +42,10 @@ class Results:
         verdicts.update({each.mutant: each for each in self.verdicts})
         known.verdicts = list(verdicts.values())
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(document_of(known), indent=1) + "\n", encoding="utf-8")
+        # In one step, so that whoever reads it or is broken off has all of it.
+        written = path.with_name(f"{path.name}.{os.getpid()}")
+        written.write_text(json.dumps(document_of(known), indent=1) + "\n", encoding="utf-8")
+        written.replace(path)
 
 
 def load_results(path: Path) -> Results:

@@ -66,7 +66,9 @@ class ServiceProcess:
             for worker in workers
             if not isinstance(worker, self.without)
         ]
-        await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+        for worker_ended in done:
+            worker_ended.result()  # Raises what it died of.
 
     def _resources(self, life: Incarnation) -> Resources:
         engine: Any = self.database.engine(life)

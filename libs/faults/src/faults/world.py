@@ -161,6 +161,8 @@ class World:
         self.last_met_at = 0
         self.last_met_seconds = 0.0
         self.crashes = 0
+        # Processes that ended by themselves, which none may: by name, with the reason.
+        self.ended: list[str] = []
         self.trace: list[str] | None = [] if keep_trace else None
         self.on_step: list[Callable[[str, str], None]] = []
         # What may befall the world itself, by the fault's name, and after which operations.
@@ -199,6 +201,12 @@ class World:
         """The present incarnation."""
         return self._lives[process]
 
+    @property
+    def is_frozen(self) -> bool:
+        """Whether a process stands still and will go on."""
+        now = self.loop.time()
+        return any(not life.dead and life.frozen_until > now for life in self._lives.values())
+
     def stop(self) -> None:
         """End every process for good."""
         self._stopped = True
@@ -236,7 +244,10 @@ class World:
             if self.without:
                 faults = tuple(fault for fault in faults if fault not in self.without)
         self.visits.append(Visit(site, faults))
-        fault = self._planned.pop(site, None) if self._planned else None
+        fault = self._planned.get(site) if self._planned else None
+        if fault is not None:
+            # What the operation does not offer cannot be met: the plan is out of date.
+            fault = self._planned.pop(site) if fault in faults else None
         name = str(site)
         self._last = name.encode()
         self._note(f"{self.loop.time():.6f} {name} {fault or ''}")
@@ -279,7 +290,12 @@ class World:
             except asyncio.CancelledError:
                 raise
             except BaseException as error:
-                self._note(f"{process} {number} ended: {type(error).__name__}: {error}")
+                ended = f"{type(error).__name__}: {error}"
+            else:
+                ended = "a worker of it returned"
+            if not life.dead and not self._stopped:
+                self.ended.append(f"{process}: {ended}")
+                self._note(f"{process} {number} ended: {ended}")
             life.die()
 
         context = copy_context()

@@ -221,9 +221,23 @@ class HttpIdempotency:
     async def _complete_all(
         self, answers: list[tuple[str, str, StoredResponse]]
     ) -> Sequence[BaseException | None]:
-        # Of two answers under one key the second has the lease: the first would be refused, and a
-        # call that names a key twice would be refused as a whole.
-        last_of = {key: token for key, token, _ in answers}
+        # A call that names a key twice would be refused as a whole; which of two answers under one
+        # key is the owner's, only the table knows.
+        results: list[BaseException | None] = [None] * len(answers)
+        left = list(range(len(answers)))
+        while left:
+            asked: dict[str, int] = {}
+            for index in left:
+                asked.setdefault(answers[index][0], index)
+            found = await self._complete_each([answers[index] for index in asked.values()])
+            for index, result in zip(asked.values(), found, strict=True):
+                results[index] = result
+            left = [index for index in left if index not in asked.values()]
+        return results
+
+    async def _complete_each(
+        self, answers: list[tuple[str, str, StoredResponse]]
+    ) -> Sequence[BaseException | None]:
         statements = [
             {
                 "Statement": f'UPDATE "{self._table}" SET "state" = ? SET "response" = ? '  # noqa: S608
@@ -236,13 +250,11 @@ class HttpIdempotency:
                 ],
             }
             for key, token, response in answers
-            if last_of[key] == token
         ]
         answer = await self._dynamodb.batch_execute_statement(Statements=statements)
         results: list[BaseException | None] = []
-        responses = iter(answer["Responses"])
-        for key, token, _ in answers:
-            error = next(responses).get("Error") if last_of[key] == token else None
+        for response in answer["Responses"]:
+            error = response.get("Error")
             settled = error is None or error.get("Code") == "ConditionalCheckFailed"
             results.append(None if settled else RecordsUnavailable(f"answer not stored: {error}"))
         return results

@@ -166,6 +166,7 @@ class Relay:
         """Publish one lot of rows that were left behind; how many it took."""
         outage: Exception | None = None
         async with self._engine.begin() as connection:
+            await connection.execute(_BEAR_WITH_THE_BUS)
             found = await connection.execute(self._left_behind, {"grace": self._grace})
             rows = [tuple(row) for row in found.all()]
             for start in range(0, len(rows), MAX_ENTRIES):
@@ -247,6 +248,14 @@ class Relay:
                     log.warning("the bus refused %s %s: %s", message_type, message_id, entry)
                     refused.append((message_id, code))
         return taken, refused
+
+
+# The server ends a session that stands idle within a transaction. A sweep stands by while the bus
+# is asked, up to three times for 30 s each (`chassis.aws`): it must not lose its marks for that.
+SWEEP_IDLE_MILLISECONDS = 120_000
+_BEAR_WITH_THE_BUS = select(
+    func.set_config("idle_in_transaction_session_timeout", str(SWEEP_IDLE_MILLISECONDS), True)
+)
 
 
 @cache

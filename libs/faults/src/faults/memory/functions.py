@@ -56,6 +56,8 @@ def _make_interval(parts: list[Evaluate]) -> Evaluate:
 
 FUNCTIONS: Mapping[str, Callable[[list[Evaluate]], Evaluate]] = {
     "coalesce": _coalesce,
+    # Sessions in memory have no settings, and nothing here depends on one.
+    "set_config": lambda parts: parts[1],
     "least": _chosen(min),
     "greatest": _chosen(max),
     "power": _power,
