@@ -61,6 +61,8 @@ class Wish:
         found = _WISH.fullmatch(text)
         if found is None or found.group(1) not in CARDS:
             raise ValueError(f"{text!r} is no wish; one looks like good*1 or declined*2!")
+        if not 1 <= int(found.group(2)) <= 1000:
+            raise ValueError(f"{text!r} is no wish: one has 1 to 1000 copies")
         return cls(found.group(1), int(found.group(2)), bool(found.group(3)))
 
 
@@ -233,9 +235,13 @@ def story(text: str) -> Course:
         if not equals:
             wishes.append(Wish.parse(word))
         elif name in given:
+            if not value.isdigit() or int(value) > 1_000_000:
+                raise ValueError(f"{word!r} is no {name}: give a number up to a million")
             given[name] = int(value)
         else:
             raise ValueError(f"{name!r} is none of {', '.join(given)}")
+    if not wishes or not given["workers"]:
+        raise ValueError("a story has a wish and a worker, as in 'stock=2 workers=1 good*1'")
     return Course(
         text,
         tuple(wishes),

@@ -74,13 +74,31 @@ def main(subject: Subject, argv: Sequence[str] | None = None) -> int:
         with ExitStack() as stack:
             if getattr(arguments, "postgres", False):
                 arguments.postgres = stack.enter_context(embedded_postgres())
-            return int(arguments.command(subject, arguments))
+            _refuse_broken_results(getattr(arguments, "results", None))
+        return int(arguments.command(subject, arguments))
     except (InvalidPlan, StaleMutant, _Mistake) as mistake:
         print(f"{subject.module}: {mistake}", file=sys.stderr)  # noqa: T201
         return 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)  # noqa: T201
         return 130
+
+
+def _refuse_broken_results(path: Path | None) -> None:
+    """Before the work, not after it: what is found has to go somewhere."""
+    if path is None or not path.exists():
+        return
+    try:
+        load_results(path)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _Mistake(f"{path} holds no results ({error}): delete it or name another") from None
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return number
 
 
 class _Mistake(ValueError):
@@ -117,7 +135,7 @@ def _parser(subject: Subject) -> argparse.ArgumentParser:
     explore.set_defaults(command=_explore)
 
     drawn = commands.add_parser("random", help="random stories, schedules and faults")
-    drawn.add_argument("--examples", type=int, default=500)
+    drawn.add_argument("--examples", type=_positive, default=500)
     drawn.add_argument("--seed", type=int, default=None, help="default: drawn, and printed")
     _common(drawn)
     drawn.set_defaults(command=_random)
@@ -148,7 +166,10 @@ def _postgres(parser: argparse.ArgumentParser) -> None:
 
 def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--workers", type=int, default=os.cpu_count() or 1, help="processes (default: all cores)"
+        "--workers",
+        type=_positive,
+        default=os.cpu_count() or 1,
+        help="processes (default: all cores)",
     )
     parser.add_argument("--results", type=Path, help="add what is found to this JSON file")
 

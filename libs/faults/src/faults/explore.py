@@ -9,6 +9,7 @@ import gc
 import multiprocessing
 import random
 import shlex
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -264,11 +265,16 @@ def _results(jobs: Sequence[Job], workers: int) -> Iterator[Tally]:
             yield job()
         return
     context: Any = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=leave_interrupts)
     try:
         yield from pool.map(_call, jobs, chunksize=4)
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def leave_interrupts() -> None:
+    """Ctrl-C goes to a whole group of processes; only the one that was started says so."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _call(job: Job) -> Tally:

@@ -13,7 +13,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import Any
 
-from faults.explore import deep_strikes_at, strikes_at
+from faults.explore import deep_strikes_at, leave_interrupts, strikes_at
 from faults.mutants import Mutant, install
 from faults.plan import Plan
 from faults.scenario import Outcome, Scenario
@@ -116,11 +116,16 @@ def judge_all(
     """Judge each in a process of its own; the verdicts in the mutants' order."""
     context: Any = multiprocessing.get_context("spawn")
     found: dict[str, Verdict] = {}
-    with ProcessPoolExecutor(workers, mp_context=context, max_tasks_per_child=1) as pool:
+    pool = ProcessPoolExecutor(
+        workers, mp_context=context, max_tasks_per_child=1, initializer=leave_interrupts
+    )
+    try:
         judging = [pool.submit(judge, mutant, scenarios, search=search) for mutant in mutants]
         for each in as_completed(judging):
             verdict = each.result()
             found[verdict.mutant] = verdict
             if on_verdict is not None:
                 on_verdict(verdict)
+    finally:
+        pool.shutdown(cancel_futures=True)
     return [found[mutant.name] for mutant in mutants]
