@@ -7,6 +7,18 @@ from faults.findings import Bug
 
 BUGS = (
     Bug(
+        title="A slow bus made the sweep of the outbox publish for ever",
+        cause=(
+            "The sweep keeps its rows locked while the bus is asked, and the limit on idle "
+            "transactions (the answer to the next entry) ended its session before it could mark "
+            "them: they went out again with every sweep, and a poisoned row was never parked. The "
+            "sweep now asks the server for more patience than the bus may need (messaging.relay)."
+        ),
+        plan="PutEvents that takes longer than 10 s, on PostgreSQL itself",
+        layer="a review of what chaos had mended",
+        invariant="B",
+    ),
+    Bug(
         title="A worker that froze within its transaction stopped all others",
         cause=(
             "It kept its row locks for as long as it stood still, and so did connections that a "
@@ -48,7 +60,7 @@ BUGS = (
         cause=(
             "A request that had lost its lease and the one that had it finished within one "
             "batch: the call named the key twice, was refused, and none of its up to 25 answers "
-            "was stored (idempotency.http_keys)."
+            "was stored. Each call now names a key once (idempotency.http_keys)."
         ),
         plan="",
         layer="the contract suite of DynamoDB and its stand-in",
