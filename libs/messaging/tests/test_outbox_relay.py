@@ -9,6 +9,7 @@ import orjson
 import pytest
 from botocore.exceptions import ClientError
 from sqlalchemy import func, select, update
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from messaging import Envelope, MessageTooLarge, Outbox, Relay
 from messaging.envelope import MAX_ENTRY_BYTES
@@ -418,3 +419,32 @@ async def test_a_row_that_another_relay_holds_keeps_no_other_from_being_marked(
         async with asyncio.timeout(10):
             await running
         assert set(await unsent(toy)) == {held.id}
+
+
+async def test_a_sweep_outlasts_a_bus_that_tries_the_servers_patience(
+    toy: Any, message: Make
+) -> None:
+    """The server ends sessions that stand idle in a transaction, as a sweep's does meanwhile."""
+    (sent,) = await write(toy, message())
+    async with toy.engine.connect() as connection:
+        schema = (await connection.execute(select(func.current_schema()))).scalar_one()
+    settings = {"search_path": schema, "idle_in_transaction_session_timeout": "200ms"}
+    impatient = create_async_engine(toy.engine.url, connect_args={"server_settings": settings})
+
+    async def let_server_lose_patience() -> None:
+        # Idle since a moment later than the sweep: when this session has ended, so would the other.
+        async with impatient.connect() as canary:
+            await canary.execute(select(1))
+            driver = (await canary.get_raw_connection()).driver_connection
+            async with asyncio.timeout(10):
+                while not driver.is_closed():
+                    await asyncio.sleep(0.01)
+            await canary.invalidate()
+
+    bus = FakeBus(let_server_lose_patience)
+    relay = Relay(impatient, toy.tables, bus, bus="bookstore", grace_seconds=0)
+    try:
+        assert await relay.sweep() == 1
+    finally:
+        await impatient.dispose()
+    assert (bus.published, await unsent(toy)) == ([sent], {})

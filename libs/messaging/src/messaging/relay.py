@@ -166,9 +166,10 @@ class Relay:
         """Publish one lot of rows that were left behind; how many it took."""
         outage: Exception | None = None
         async with self._engine.begin() as connection:
-            await connection.execute(_BEAR_WITH_THE_BUS)
             found = await connection.execute(self._left_behind, {"grace": self._grace})
             rows = [tuple(row) for row in found.all()]
+            if rows:
+                await connection.execute(_BEAR_WITH_THE_BUS)
             for start in range(0, len(rows), MAX_ENTRIES):
                 try:
                     taken, refused = await self._put_each(rows[start : start + MAX_ENTRIES])
