@@ -5,6 +5,7 @@ Guarantee: each is taken back from the simulator, also when it is cut off itself
 
 import asyncio
 import random
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -34,8 +35,25 @@ async def _performed(
     return f"{hits} hits"
 
 
+class GatewayFault(Fault):
+    """Hits the first `times` requests for one operation, for so many seconds."""
+
+    operation: str
+    times: int
+    seconds: float
+
+    @property
+    @abstractmethod
+    def action(self) -> dict[str, Any]:
+        """What the simulator has to do."""
+
+    async def inflict(self, stage: Stage) -> str:
+        match = {"operation": self.operation, "times": self.times}
+        return await _performed(stage, match, self.action, self.seconds)
+
+
 @dataclass(frozen=True)
-class GatewayStalls(Fault):
+class GatewayStalls(GatewayFault):
     weight: ClassVar[int] = 5
     about: ClassVar[str] = "the gateway answers late, some beyond our time limit of 10 s"
 
@@ -53,14 +71,13 @@ class GatewayStalls(Fault):
             chance.randint(1, 8), round(chance.uniform(4, 10), 1),
         )  # fmt: skip
 
-    async def inflict(self, stage: Stage) -> str:
-        match = {"operation": self.operation, "times": self.times}
-        action = {"kind": "stall", "when": self.when, "seconds": self.stall_seconds}
-        return await _performed(stage, match, action, self.seconds)
+    @property
+    def action(self) -> dict[str, Any]:
+        return {"kind": "stall", "when": self.when, "seconds": self.stall_seconds}
 
 
 @dataclass(frozen=True)
-class GatewayDrops(Fault):
+class GatewayDrops(GatewayFault):
     weight: ClassVar[int] = 5
     about: ClassVar[str] = "the gateway hangs up, before it has done what was asked or after"
 
@@ -77,14 +94,13 @@ class GatewayDrops(Fault):
             round(chance.uniform(4, 10), 1),
         )  # fmt: skip
 
-    async def inflict(self, stage: Stage) -> str:
-        match = {"operation": self.operation, "times": self.times}
-        action = {"kind": "drop", "when": self.when}
-        return await _performed(stage, match, action, self.seconds)
+    @property
+    def action(self) -> dict[str, Any]:
+        return {"kind": "drop", "when": self.when}
 
 
 @dataclass(frozen=True)
-class GatewayErrors(Fault):
+class GatewayErrors(GatewayFault):
     weight: ClassVar[int] = 5
     about: ClassVar[str] = "the gateway answers 5xx, before it has done what was asked or after"
 
@@ -102,10 +118,9 @@ class GatewayErrors(Fault):
             chance.randint(1, 12), round(chance.uniform(4, 10), 1),
         )  # fmt: skip
 
-    async def inflict(self, stage: Stage) -> str:
-        match = {"operation": self.operation, "times": self.times}
-        action = {"kind": "status", "when": self.when, "status": self.status}
-        return await _performed(stage, match, action, self.seconds)
+    @property
+    def action(self) -> dict[str, Any]:
+        return {"kind": "status", "when": self.when, "status": self.status}
 
 
 @dataclass(frozen=True)

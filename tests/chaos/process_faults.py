@@ -186,36 +186,43 @@ class RollingRestart(Fault):
         return f"{len(names)} processes"
 
 
+class ServerCrash(Fault):
+    """A server dies of a signal, and is started again."""
+
+    server: ClassVar[str]
+    number: ClassVar[signal.Signals] = signal.SIGKILL
+
+    @classmethod
+    def drawn(cls, chance: random.Random) -> Self:
+        return cls(cls.server)
+
+    async def inflict(self, stage: Stage) -> str:
+        async with stage.locks[self.server]:
+            pid = await stage.signal(self.server, self.number)
+            back = await stage.back(self.server, pid)
+        return f"back after {back:.1f} s"
+
+
 @dataclass(frozen=True)
-class PostgresCrash(Fault):
+class PostgresCrash(ServerCrash):
     weight: ClassVar[int] = 4
     about: ClassVar[str] = "immediate shutdown (SIGQUIT), then recovery from the log"
-
-    @classmethod
-    def drawn(cls, chance: random.Random) -> Self:
-        return cls("postgres")
-
-    async def inflict(self, stage: Stage) -> str:
-        async with stage.locks["postgres"]:
-            pid = await stage.signal("postgres", signal.SIGQUIT)
-            back = await stage.back("postgres", pid)
-        return f"back after {back:.1f} s"
+    server: ClassVar[str] = "postgres"
+    number: ClassVar[signal.Signals] = signal.SIGQUIT
 
 
 @dataclass(frozen=True)
-class EmulatorAmnesia(Fault):
+class EmulatorAmnesia(ServerCrash):
     weight: ClassVar[int] = 3
     about: ClassVar[str] = "the bus, the queues and the ledger are killed and forget everything"
+    server: ClassVar[str] = "emulator"
 
-    @classmethod
-    def drawn(cls, chance: random.Random) -> Self:
-        return cls("emulator")
 
-    async def inflict(self, stage: Stage) -> str:
-        async with stage.locks["emulator"]:
-            pid = await stage.signal("emulator", signal.SIGKILL)
-            back = await stage.back("emulator", pid)
-        return f"back after {back:.1f} s"
+@dataclass(frozen=True)
+class RedisKill(ServerCrash):
+    weight: ClassVar[int] = 2
+    about: ClassVar[str] = "the cache is killed"
+    server: ClassVar[str] = "valkey"
 
 
 @dataclass(frozen=True)
@@ -232,22 +239,6 @@ class RedisFlush(Fault):
             count = await redis.dbsize()
             await redis.flushall()
         return f"{count} keys"
-
-
-@dataclass(frozen=True)
-class RedisKill(Fault):
-    weight: ClassVar[int] = 2
-    about: ClassVar[str] = "the cache is killed"
-
-    @classmethod
-    def drawn(cls, chance: random.Random) -> Self:
-        return cls("valkey")
-
-    async def inflict(self, stage: Stage) -> str:
-        async with stage.locks["valkey"]:
-            pid = await stage.signal("valkey", signal.SIGKILL)
-            back = await stage.back("valkey", pid)
-        return f"back after {back:.1f} s"
 
 
 @dataclass(frozen=True)
