@@ -5,22 +5,23 @@ business's outcome, unless a fault lasted as long as a deadline.
 """
 
 import asyncio
-import logging
-import random
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 
-from bookstore_world.customer import Customer, Unanswered
+from bookstore_world.customer import Customer
 from bookstore_world.invariants import NOTHING, Leftovers, StepInvariants, at_rest, broken_at_rest
 from bookstore_world.stage import Stage
-from bookstore_world.witness import Witness
-from faults.loop import Deadlock, Endless, VirtualLoop, run_virtually
+from bookstore_world.witness import reached
+from faults.invariants import deadlines_passed, repairer_of, sagas_of
+from faults.loop import VirtualLoop
 from faults.memory.database import MemoryDatabase
 from faults.plan import Plan, Strike
+from faults.play import outcome_of, play, rest
 from faults.postgres.database import connected
-from faults.scenario import Outcome, Repairer, ended_badly
-from order_service.store import ORDERS, SAGAS_TABLE
+from faults.scenario import Outcome, Repairer
+from faults.stage import Unanswered
+from order_service.store import ORDERS
 
 CARDS: Mapping[str, str] = {
     "good": "pm_card_visa",
@@ -37,8 +38,6 @@ LONG_FAULTS: Mapping[str, int] = {
 BUSINESS_REASONS = frozenset({"out_of_stock", "card_declined", "refund_failed", None})
 # Beyond all resends of all steps (15 minutes each) and what reconciliation takes.
 LIMIT_SECONDS = 3_600.0
-LOOK_SECONDS = 10.0
-SETTLE_SECONDS = 1.0
 # Customers come so soon after each other that their orders meet at every service.
 APART_SECONDS = 0.004
 _WISH = re.compile(r"([a-z-]+)\*(\d+)(!?)")
@@ -113,14 +112,7 @@ class Course:
 
     def run(self, plan: Plan, seed: int, *, keep_trace: bool = False) -> Outcome:
         """Play it in a new world."""
-        random.seed(seed)
-        logging.disable(logging.CRITICAL)
-        try:
-            return run_virtually(lambda loop: self._play(loop, plan, seed, keep_trace))
-        except (Endless, Deadlock) as error:
-            return ended_badly(error)
-        finally:
-            logging.disable(logging.NOTSET)
+        return play(lambda loop: self._play(loop, plan, seed, keep_trace), seed)
 
     async def _play(self, loop: VirtualLoop, plan: Plan, seed: int, keep_trace: bool) -> Outcome:
         stage = Stage(
@@ -130,25 +122,25 @@ class Course:
             reconcile=self.reconcile,
             workers=self.workers,
             forgetful=self.forgetful,
-            skews=dict(self.skews),
+            skews=self.skews,
             reads=self.reads,
             keep_trace=keep_trace,
             database=connected(self.postgres).database if self.postgres else MemoryDatabase,
         )
         world = stage.world
-        steps, witness = StepInvariants(stage), Witness(stage)
+        steps = StepInvariants(stage)
         if self.armed_once_confirmed:
             # What may befall the order before it is confirmed, other courses show.
             world.armed = False
             world.on_step.append(lambda process, operation: _arm_once_confirmed(stage))
-        await stage.open(stock=self.stock)
+        await stage.set_out(stock=self.stock)
         customer = Customer(stage)
         broken: list[str] = []
         try:
             async with asyncio.timeout(LIMIT_SECONDS):
                 found = await asyncio.gather(*self._customers(stage, customer))
                 broken += [each for several in found for each in several]
-                await _rest(stage)
+                await rest(lambda: at_rest(stage))
                 if self.replay:
                     broken += await _replayed(stage)
         except Unanswered:
@@ -161,26 +153,19 @@ class Course:
         broken += self._unexpected(stage)
         broken += [f"stand-in: {what} is not supported" for what in stage.aws.unsupported]
         world.stop()
-        return Outcome(
-            met=tuple(world.met),
-            visits=tuple(world.visits),
-            after_last=world.last_met_at,
-            violations=tuple(dict.fromkeys(broken)),
-            seconds=rested_at,
-            recovery_seconds=rested_at - world.last_met_seconds,
+        return outcome_of(
+            world,
+            broken=broken,
+            rested_at=rested_at,
             repairer=_repairer(stage, bool(broken)),
-            trace_hash=world.trace_hash,
-            reached=witness.reached(),
-            trace=tuple(world.trace or ()),
+            reached=reached(stage),
         )
 
     def _leftovers(self, stage: Stage) -> Leftovers:
         """What is expected. A fault may end the order before anybody meddles with it, and then
         there is nothing to park: no saga may be left moving, in any case.
         """
-        parked = any(
-            saga["status"] == "parked" for saga in stage.databases["order"].rows(SAGAS_TABLE)
-        )
+        parked = any(saga["status"] == "parked" for saga in sagas_of(stage))
         return self.leftovers if not self.leftovers.sagas or parked else NOTHING
 
     def _customers(self, stage: Stage, customer: Customer) -> list[Awaitable[list[str]]]:
@@ -203,12 +188,7 @@ class Course:
         """I8: an order comes to the business's outcome unless a fault was as long as a deadline."""
         if stage.meddled:
             return []
-        passed = [
-            entry["step"]
-            for saga in stage.databases["order"].rows(SAGAS_TABLE)
-            for entry in saga["state"]["history"]
-            if entry["event"] == "deadline_passed"
-        ]
+        passed = deadlines_passed(stage)
         allowed = sum(_deadlines_of(strike) for strike in stage.world.met) * len(self.wishes)
         if len(passed) > allowed:
             return [f"I8 deadline: {', '.join(passed)} took longer than any fault"]
@@ -269,42 +249,23 @@ def _arm_once_confirmed(stage: Stage) -> None:
         stage.world.armed = True
 
 
-async def _rest(stage: Stage) -> None:
-    """Return once nothing moves any more."""
-    await asyncio.sleep(SETTLE_SECONDS)
-    while True:
-        if at_rest(stage):
-            # Once more: between two messages everything looks at rest for a moment.
-            await asyncio.sleep(SETTLE_SECONDS)
-            if at_rest(stage):
-                return
-        await asyncio.sleep(LOOK_SECONDS)
-
-
 async def _replayed(stage: Stage) -> list[str]:
     """I10: everything that was ever published comes again, when the ledger has forgotten it too."""
     before = stage.snapshot()
     for table in stage.topology.tables:
         stage.aws.table(table.name).items.clear()
-    for queue, body in stage.history():
-        stage.aws.put(queue, body)
-    await _rest(stage)
+    stage.replay()
+    await rest(lambda: at_rest(stage))
     after = stage.snapshot()
     return [f"I10 replay: {name} changed" for name in before if before[name] != after[name]]
 
 
 def _repairer(stage: Stage, broken: bool) -> Repairer:
-    if broken:
-        return Repairer.HUMAN
-    sagas = stage.databases["order"].rows(SAGAS_TABLE)
-    events = [entry["event"] for saga in sagas for entry in saga["state"]["history"]]
     repairs = [
         repair["action"]
         for _, detail in stage.aws.published
         for repair in detail["data"].get("repaired", ())
     ]
-    if repairs:
+    if repairs and not broken:
         return Repairer.HUMAN if "none" in repairs else Repairer.RECONCILER
-    if "deadline_passed" in events:
-        return Repairer.DEADLINE
-    return Repairer.RETRY if stage.world.met else Repairer.NOBODY
+    return repairer_of(stage, broken)

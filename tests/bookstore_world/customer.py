@@ -3,27 +3,16 @@
 Guarantee: an order counts as acknowledged only once an answer with 2xx has arrived.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any
-
 from bookstore_world.stage import BOOK_ID, PRICE_MINOR, Stage
-from chassis import Problem
 from contracts.models.common import OrderLine
-from faults.world import in_process
+from idempotency import StoredResponse
 from order_service.domain import Refused
+from order_service.orders import Orders
 
-AGAIN_SECONDS = 2.0
-# Longer than two pauses of the process that is asked.
-PATIENCE_SECONDS = 1_000.0
 _ONE_COPY = {
     "book_id": BOOK_ID,
     "unit_price": {"amount_minor": PRICE_MINOR, "currency": "EUR"},
 }
-
-
-class Unanswered(Exception):
-    """Nobody answered for longer than any fault lasts."""
 
 
 class Customer:
@@ -44,8 +33,7 @@ class Customer:
         self._keys.add(key)
         lines = [OrderLine.model_validate({**_ONE_COPY, "quantity": copies})]
 
-        async def ask() -> Any:
-            orders = self._stage.processes["order-web"].application
+        async def ask(orders: Orders) -> StoredResponse:
             return await orders.place(
                 customer_id="ada",
                 lines=lines,
@@ -54,7 +42,7 @@ class Customer:
                 wait_seconds=0,
             )
 
-        answer = await self._until_answered(ask)
+        answer = await self._stage.ask("order-web", ask)
         order_id = str(answer.headers["Location"].rpartition("/")[2])
         # A repeat may find the order rejected already: then it exists all the same.
         self.acknowledged.append(order_id)
@@ -63,33 +51,11 @@ class Customer:
     async def cancel(self, order_id: str) -> None:
         """Ask for the cancellation until it is under way, done, or refused for good."""
 
-        async def ask() -> Any:
-            orders = self._stage.processes["order-web"].application
-            return await orders.cancel(order_id, wait_seconds=0)
+        async def ask(orders: Orders) -> None:
+            try:
+                await orders.cancel(order_id, wait_seconds=0)
+            except Refused as refusal:
+                if refusal.code == "order_pending":
+                    raise  # Not yet.
 
-        await self._until_answered(ask)
-
-    async def _until_answered(self, ask: Callable[[], Awaitable[Any]]) -> Any:
-        loop = self._stage.world.loop
-        give_up_at = loop.time() + PATIENCE_SECONDS
-        while loop.time() < give_up_at:
-            life = self._stage.world.life_of("order-web")
-            if not life.dead and self._stage.processes["order-web"].application is not None:
-                asked = in_process(life, lambda: loop.create_task(_coroutine(ask)))
-                await asyncio.wait([asked])
-                error = asked.exception() if not asked.cancelled() else None
-                if not asked.cancelled() and error is None:
-                    return asked.result()
-                if isinstance(error, Refused) and error.code not in _NOT_YET:
-                    return None
-                if isinstance(error, Problem) and error.status not in (409, 500, 503):
-                    raise error
-            await asyncio.sleep(AGAIN_SECONDS)
-        raise Unanswered
-
-
-_NOT_YET = frozenset({"order_pending"})
-
-
-async def _coroutine(ask: Callable[[], Awaitable[Any]]) -> Any:
-    return await ask()
+        await self._stage.ask("order-web", ask)

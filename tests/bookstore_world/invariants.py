@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from bookstore_world.customer import Customer
-from bookstore_world.stage import BOOK_ID, PRICE_MINOR, TABLES, Stage
+from bookstore_world.stage import BOOK_ID, PRICE_MINOR, Stage
 from catalog_service.tables import BOOKS, RESERVATIONS
+from faults.invariants import SAGA_MOVES, died, has_deadline, is_quiet, unheard
 from order_service.store import ORDERS, SAGAS_TABLE
 from payment_service.store import PAYMENTS
 
@@ -43,13 +44,7 @@ _MOVES: Mapping[str, Mapping[str, str]] = {
         "voided": "",
         "refund_failed": "",
     },
-    "saga": {
-        "running": "compensating completed compensated parked",
-        "compensating": "compensated parked",
-        "parked": "running compensating completed compensated",
-        "completed": "",
-        "compensated": "",
-    },
+    "saga": SAGA_MOVES,
 }
 
 
@@ -108,14 +103,11 @@ _SERVICE_OF = {"order": "order", "saga": "order", "reservation": "catalog", "pay
 
 def at_rest(stage: Stage) -> bool:
     """Whether nothing is under way any more, nor will be by itself."""
-    if stage.world.is_frozen or not stage.aws.is_idle() or not stage.gateway.is_idle:
+    if not is_quiet(stage) or not stage.gateway.is_idle:
         return False
-    for service, tables in TABLES.items():
-        if any(not r["parked_reason"] for r in stage.databases[service].rows(tables.unsent)):
-            return False
     orders = stage.databases["order"].rows(ORDERS)
     if any(order["status"] in ("pending", "cancelling") for order in orders):
-        return not any(saga["deadline_at"] for saga in stage.databases["order"].rows(SAGAS_TABLE))
+        return not has_deadline(stage)
     if not stage.reconcile:
         return True
     if any(order["reconciled_at"] is None for order in orders):
@@ -145,10 +137,10 @@ def broken_at_rest(stage: Stage, customer: Customer, leftovers: Leftovers) -> It
         yield from _money(stage, orders)
         yield from _stock(stage, orders)
     yield from _sagas(stage, orders, leftovers.sagas)
-    yield from _messages(stage, leftovers)
+    yield from _letters(stage, leftovers)
+    yield from unheard(stage, leftovers.rows)
     yield from _told(stage, orders)
-    for ended in stage.world.ended:
-        yield f"B process: {ended}"
+    yield from died(stage)
     for order_id in customer.acknowledged:
         if order_id not in orders:
             yield f"I9 acknowledged: order {order_id} does not exist"
@@ -272,7 +264,7 @@ def _unasked(saga: Mapping[str, Any]) -> Iterator[str]:
 def _told(stage: Stage, orders: Mapping[str, Any]) -> Iterator[str]:
     """I6 and I7: the customer hears each outcome once, in the order in which it came about."""
     told: dict[str, list[str]] = {order_id: [] for order_id in orders}
-    outbox = stage.databases["order"].rows(TABLES["order"].outbox)
+    outbox = stage.databases["order"].rows(stage.services["order"].tables.outbox)
     for row in sorted(outbox, key=lambda row: row["position"]):
         if row["type"] in ("OrderConfirmed", "OrderRejected", "OrderCancelled"):
             told.setdefault(row["subject"], []).append(row["type"])
@@ -292,36 +284,8 @@ _TOLD: Mapping[str, str] = {
 }
 
 
-def _messages(stage: Stage, leftovers: Leftovers) -> Iterator[str]:
-    """I5: what was written is what was handled, by each who should have."""
-    found = {name: stage.dead_letters(name) for name in TABLES}
-    letters = {name: {message_id for message_id, _ in each} for name, each in found.items()}
-    reasons = sorted({reason for each in found.values() for _, reason in each})
+def _letters(stage: Stage, leftovers: Leftovers) -> Iterator[str]:
+    """I4: there are dead letters for these reasons, however many, and for no other."""
+    reasons = sorted({r for name in stage.services for _, r in stage.dead_letters(name)})
     if reasons != sorted(leftovers.letters):
         yield f"I4 parked: dead letters for {reasons}, not {sorted(leftovers.letters)}"
-    unsent = [r for name, each in TABLES.items() for r in stage.databases[name].rows(each.unsent)]
-    rows = sorted(str(row["parked_reason"]) for row in unsent)
-    if rows != sorted(leftovers.rows):
-        yield f"I5 messages: outbox rows are parked for {rows}, not {sorted(leftovers.rows)}"
-    parked = {row["message_id"] for row in unsent}
-    # What the bus has confirmed and lost cannot arrive; that the order ends well is the point then.
-    lost = {
-        kind
-        for strike in stage.world.met
-        if strike.fault == "lose"
-        for kind in strike.site.subject.split("+")
-    }
-    for receiver, tables in TABLES.items():
-        received = {row["message_id"] for row in stage.databases[receiver].rows(tables.inbox)}
-        known: set[str] = set()
-        for sender, theirs in TABLES.items():
-            for row in stage.databases[sender].rows(theirs.outbox):
-                if receiver not in stage.topology.receivers_of(row["type"]):
-                    continue
-                known.add(row["id"])
-                if row["type"] in lost or row["id"] in parked:
-                    continue
-                if row["id"] not in received and row["id"] not in letters[receiver]:
-                    yield f"I5 messages: {receiver} never handled {row['type']}"
-        if received - known - stage.strangers:
-            yield f"I5 messages: {receiver} handled what nobody wrote"

@@ -14,7 +14,7 @@ from bookstore_world.course import CARDS, Course, Wish
 from bookstore_world.customer import Customer
 from bookstore_world.gateway import API_KEY
 from bookstore_world.invariants import Leftovers
-from bookstore_world.stage import TABLES, Stage, event_of
+from bookstore_world.stage import Stage
 from catalog_service.app import SERVICE as CATALOG
 from chassis import Problem
 from contracts.models.catalog import RestockItems
@@ -50,11 +50,10 @@ async def send_strangers(stage: Stage, customer: Customer) -> list[str]:
     def join_first_command() -> bool:
         if not any(detail["type"] == "ReserveStock" for _, detail in stage.aws.published):
             return False
-        if not stage.strangers:
+        if not stage.told:
             for message in (impossible, unknown, empty):
-                stage.strangers.add(message.id)
-                queue = stage.topology.services[CATALOG.name].queue.name
-                stage.aws.put(queue, event_of(orjson.loads(message.encode())))
+                stage.told.add(message.id)
+                stage.put(CATALOG.name, orjson.loads(message.encode()))
         return True
 
     # At that very moment, so that they come to be handled together.
@@ -113,8 +112,9 @@ async def poison_outbox(stage: Stage, customer: Customer) -> list[str]:
         "subject": poison,
         "detail": '{"much": "' + "x" * 300_000 + '"}',
     }
-    await database.execute(insert(TABLES["order"].outbox).values(**row))
-    await database.execute(insert(TABLES["order"].unsent).values(message_id=poison))
+    tables = stage.services["order"].tables
+    await database.execute(insert(tables.outbox).values(**row))
+    await database.execute(insert(tables.unsent).values(message_id=poison))
     return []
 
 

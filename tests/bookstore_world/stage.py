@@ -5,69 +5,68 @@ are rarer, since in virtual time they cost nothing but the machine's.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
-from types import MappingProxyType
 from typing import Any
 
-import orjson
 from pydantic import SecretStr
 from sqlalchemy import insert
 
+import faults.stage
 from bookstore_world.gateway import API_KEY, WorldGateway
 from catalog_service.app import SERVICE as CATALOG
-from catalog_service.settings import CatalogSettings
 from catalog_service.tables import BOOKS
-from chassis import Service, ServiceSettings
 from contracts import load_topology
 from faults.engine import NewDatabase
-from faults.loop import EPOCH, VirtualLoop, wall_seconds
-from faults.memory.aws import MemoryAws
+from faults.loop import VirtualLoop
 from faults.memory.database import MemoryDatabase
 from faults.plan import Plan
-from faults.service import ServiceProcess
-from faults.world import World
+from faults.stage import Process
 from order_service.app import SERVICE as ORDER
 from order_service.reconciler import Reconciler
-from order_service.settings import OrderSettings
 from payment_service.app import SERVICE as PAYMENT
-from payment_service.settings import PaymentSettings
 from payment_service.sweep import GatewaySweep
 
 # Longer than any deadline of a saga (150 s), any lease and any visibility (30 s).
 PAUSE_SECONDS = 200.0
-# By which a message that is overtaken arrives later.
-REORDER_SECONDS = 10.0
 BOOK_ID = "0b0c7a3e-93a5-5d52-8d4e-0f6f1c2d3e4f"
 PRICE_MINOR = 1200
-METADATA = {"order": ORDER.metadata, "catalog": CATALOG.metadata, "payment": PAYMENT.metadata}
-TABLES = {"order": ORDER.tables, "catalog": CATALOG.tables, "payment": PAYMENT.tables}
-_DATABASE = SecretStr("postgresql+asyncpg://world:world@127.0.0.1:1/world")
+# Production's settings, but for rarer sweeps.
+_ORDER = {"deadline_sweep_seconds": 20}
+_CATALOG = {"expiry_sweep_seconds": 600}
+_PAYMENT = {
+    "stripe_api_key": SecretStr(API_KEY),
+    "stripe_webhook_secret": SecretStr("whsec_faults"),
+}
 PROCESSES = (
-    ("order-web", ORDER, "web"),
-    ("order-worker", ORDER, "worker"),
-    ("catalog-worker", CATALOG, "worker"),
-    ("payment-web", PAYMENT, "web"),
-    ("payment-worker", PAYMENT, "worker"),
+    Process(ORDER, "web", settings=_ORDER),
+    Process(ORDER, settings=_ORDER),
+    Process(CATALOG, settings=_CATALOG),
+    Process(PAYMENT, "web", settings=_PAYMENT),
+    Process(PAYMENT, settings=_PAYMENT),
 )
 
 
 @cache
-def settings_of(service: Service) -> ServiceSettings:
-    """Production's settings, but for rarer sweeps."""
-    if service is ORDER:
-        return OrderSettings(database_url=_DATABASE, deadline_sweep_seconds=20)
-    if service is CATALOG:
-        return CatalogSettings(database_url=_DATABASE, expiry_sweep_seconds=600)
-    return PaymentSettings(
-        database_url=_DATABASE,
-        stripe_api_key=SecretStr(API_KEY),
-        stripe_webhook_secret=SecretStr("whsec_faults"),
+def _processes(
+    workers: int, reconcile: bool, skews: tuple[tuple[str, float], ...]
+) -> tuple[Process, ...]:
+    """Once for all runs: reading a process's settings takes longer than starting it."""
+    wrong = dict(skews)
+    return tuple(
+        replace(
+            each,
+            name=(name := each.name if number == 1 else f"{each.name}-{number}"),
+            skew_seconds=wrong.get(name, 0.0),
+            without=() if reconcile else (Reconciler, GatewaySweep),
+        )
+        for each in PROCESSES
+        for number in range(1, (workers if each.role == "worker" else 1) + 1)
     )
 
 
-class Stage:
+class Stage(faults.stage.Stage):
     """A world with the bookstore in it.
 
     `reconcile` switches on what repairs: reconciliation, the gateway's sweep and its webhooks.
@@ -85,82 +84,43 @@ class Stage:
         reconcile: bool = True,
         workers: int = 1,
         forgetful: bool = False,
-        skews: Mapping[str, float] = MappingProxyType({}),
+        skews: tuple[tuple[str, float], ...] = (),
         reads: bool = True,
         keep_trace: bool = False,
         database: NewDatabase = MemoryDatabase,
     ) -> None:
-        self.reconcile = reconcile
-        self._workers = workers
-        self._skews = skews
-        self._forgetful = forgetful
-        # Ids of messages that were put into the queues past all services.
-        self.strangers: set[str] = set()
-        # Whether somebody from outside has done what people then have to look at.
-        self.meddled = False
-        self._names: dict[str, str] = {}
-        self._named = 0
-        self.world = World(
+        super().__init__(
             loop,
             plan,
             seed,
+            processes=_processes(workers, reconcile, skews),
+            topology=load_topology(),
             pause_seconds=PAUSE_SECONDS,
-            subject=self._subject,
             reads=reads,
-            keep_trace=keep_trace,
-        )
-        self.topology = load_topology()
-        self.aws = MemoryAws(
-            self.topology,
-            late_seconds=PAUSE_SECONDS,
-            reorder_seconds=REORDER_SECONDS,
-            epoch_seconds=EPOCH,
-        )
-
-        if not reconcile:
             # A bus that loses what it has taken is what reconciliation is there for.
-            self.world.without = frozenset({"lose"})
+            without=frozenset() if reconcile else frozenset({"lose"}),
+            keep_trace=keep_trace,
+            database=database,
+            republish=forgetful,
+        )
+        self.reconcile = reconcile
+        # Whether somebody from outside has done what people then have to look at.
+        self.meddled = False
         if forgetful:
             self.world.happenings["forget"] = self.aws.forget
             self.world.happen_after = {"put_events": ("forget",), "receive_message": ("forget",)}
-
-        def now() -> datetime:
-            return datetime.fromtimestamp(wall_seconds(loop), UTC)
-
-        self.databases = {
-            service.name: database(service.metadata, now) for service in (ORDER, CATALOG, PAYMENT)
-        }
-        self.processes: dict[str, ServiceProcess] = {}
         self.gateway = WorldGateway(
-            self.world,
-            lambda: self.processes["payment-web"].application,
-            late_seconds=PAUSE_SECONDS,
+            self.world, lambda: self.application("payment-web"), late_seconds=PAUSE_SECONDS
         )
         self.gateway.webhooks = reconcile
+        self.connect = self.gateway.connect
 
-    async def open(self, *, stock: int) -> None:
-        """Put one book on the shelf and start every process."""
-        for service in self.databases:
+    async def set_out(self, *, stock: int) -> None:
+        """Put one book on the shelf, and start every process on a bus that they know."""
+        for service in self.services:
             self.aws.tag(f"outbox-of-{service}")
         await self.databases["catalog"].execute(insert(BOOKS).values(**_book(stock)))
-        for name, service, role in self._named_processes():
-            process = self.processes[name] = ServiceProcess(
-                service=service,
-                role=role,
-                settings=settings_of(service),
-                topology=self.topology,
-                database=self.databases[service.name],
-                aws=self.aws,
-                connect=self.gateway.connect,
-                republish=self._forgetful,
-                without=() if self.reconcile else (Reconciler, GatewaySweep),
-            )
-            self.world.start(name, process.run, skew_seconds=self._skews.get(name, 0.0))
-
-    def _named_processes(self) -> Iterator[tuple[str, Service, str]]:
-        for name, service, role in PROCESSES:
-            for number in range(1, (self._workers if role == "worker" else 1) + 1):
-                yield (name if number == 1 else f"{name}-{number}"), service, role
+        self.open()
 
     async def until(self, reached: Callable[[], bool]) -> None:
         """Return once something is so, looked at after every operation."""
@@ -173,65 +133,17 @@ class Stage:
     def snapshot(self) -> dict[str, Any]:
         """Every table of every service, and the gateway's ledger."""
         tables: dict[str, Any] = {
-            f"{service} {table.name}": self.databases[service].rows(table)
-            for service, metadata in METADATA.items()
-            for table in metadata.sorted_tables
+            f"{name} {table.name}": self.databases[name].rows(table)
+            for name, service in self.services.items()
+            for table in service.metadata.sorted_tables
         }
         return {**tables, "ledger": list(self.gateway.store.ledger.moves)}
 
-    def history(self) -> list[tuple[str, str]]:
-        """Everything that was published, by the queue that it goes to."""
-        return [
-            (self.topology.services[receiver].queue.name, event_of(detail))
-            for _, detail in list(self.aws.published)
-            for receiver in self.topology.receivers_of(detail["type"])
-        ]
-
-    def inbox(self, service: str) -> list[str]:
-        """The types of what a service has handled."""
-        return [row["type"] for row in self.databases[service].rows(TABLES[service].inbox)]
-
-    def dead_letters(self, service: str) -> list[tuple[str, str]]:
-        """Message ids and reason codes of a service's dead letters."""
-        queue = self.aws.queue(self.topology.services[service].dead_letters.name)
-        return [
-            (
-                orjson.loads(message.body)["detail"]["id"],
-                message.attributes.get("reason_code", {}).get("StringValue", "receives_exhausted"),
-            )
-            for message in queue.messages
-        ]
-
-    def _subject(self, operation: str, detail: Sequence[str]) -> str:
-        """Messages by their type, tables by what is done to them; ids have no place in it."""
-        if operation in ("commit", "write"):
-            for kind in ("inbox ", "outbox "):
-                types = [each.removeprefix(kind) for each in detail if each.startswith(kind)]
-                if types:
-                    return "+".join(types)
-            return ", ".join(detail)
-        named = [self._name_of(each) for each in detail]
-        return "+".join(dict.fromkeys(named))
-
-    def _name_of(self, text: str) -> str:
-        scope, separator, key = text.partition("#")
-        if not separator:
-            return text
-        for _, detail in self.aws.published[self._named :]:
-            self._names[detail["id"]] = detail["type"]
-        self._named = len(self.aws.published)
-        return self._names.get(key, f"{scope} key")
-
-
-def event_of(detail: Mapping[str, Any]) -> str:
-    """As the bus hands a message to a queue."""
-    event = {
-        "id": detail["id"],
-        "source": detail["source"],
-        "detail-type": detail["type"],
-        "detail": detail,
-    }
-    return orjson.dumps(event).decode()
+    def replay(self) -> None:
+        """Put everything that was ever published into the queues once more."""
+        for _, detail in list(self.aws.published):
+            for receiver in self.topology.receivers_of(detail["type"]):
+                self.put(receiver, detail)
 
 
 def _book(stock: int) -> dict[str, Any]:

@@ -3,11 +3,12 @@
 Guarantee: it only looks; a run with and one without it are the same.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from bookstore_world.stage import Stage
 from catalog_service.tables import RESERVATIONS
-from order_service.store import SAGAS_TABLE
+from faults.invariants import reached_by, sagas_of
 from payment_service.store import PAYMENTS
 
 # What 'sometimes' has to be true over all runs: a test that never gets there shows nothing.
@@ -26,63 +27,48 @@ STATES = (
 )
 
 
-class Witness:
-    """Looks at a stage when its run is over."""
+def reached(stage: Stage) -> frozenset[str]:
+    """Those of STATES that the run came through."""
+    seen = {
+        "a reply came late": _stale_reply(stage),
+        "a reservation's tombstone was hit": _tombstone(stage, "catalog", RESERVATIONS),
+        "a payment's tombstone was hit": _tombstone(stage, "payment", PAYMENTS),
+        "a lease was taken over": _taken_over(stage),
+        "the gateway was asked twice under one key": stage.gateway.replays > 0,
+        "reconciliation repaired": any(
+            detail["data"].get("repaired") for _, detail in stage.aws.published
+        ),
+    }
+    return reached_by(stage) | {name for name, was in seen.items() if was}
 
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
 
-    def reached(self) -> frozenset[str]:
-        """Those of STATES that the run came through."""
-        return frozenset(name for name, seen in self._seen() if seen)
+def _stale_reply(stage: Stage) -> bool:
+    """A reply that was handled, and that no saga's history has."""
+    received = [
+        entry["message"]
+        for saga in sagas_of(stage)
+        for entry in saga["state"]["history"]
+        if entry["event"] == "received"
+    ]
+    replies = [kind for kind in stage.inbox("order") if not kind.endswith("Reconciled")]
+    return len(replies) > len(received)
 
-    def _seen(self) -> list[tuple[str, bool]]:
-        stage = self._stage
-        sagas = stage.databases["order"].rows(SAGAS_TABLE)
-        events = [entry for saga in sagas for entry in saga["state"]["history"]]
-        published = [detail["id"] for _, detail in stage.aws.published]
-        return [
-            ("a process died", stage.world.crashes > 0),
-            ("a message was delivered twice", len(set(published)) < len(published)),
-            ("a reply came late", self._stale_reply(sagas)),
-            ("a reservation's tombstone was hit", self._tombstone("catalog", RESERVATIONS)),
-            ("a payment's tombstone was hit", self._tombstone("payment", PAYMENTS)),
-            ("a command was sent again", any(e["event"] == "sent_again" for e in events)),
-            ("a lease was taken over", self._taken_over()),
-            ("a saga was compensated", any(s["status"] == "compensated" for s in sagas)),
-            ("the gateway was asked twice under one key", stage.gateway.replays > 0),
-            (
-                "reconciliation repaired",
-                any(detail["data"].get("repaired") for _, detail in stage.aws.published),
-            ),
-            ("a saga was parked", any(s["status"] == "parked" for s in sagas)),
-        ]
 
-    def _stale_reply(self, sagas: list[dict[str, Any]]) -> bool:
-        """A reply that was handled, and that no saga's history has."""
-        received = [
-            entry["message"]
-            for saga in sagas
-            for entry in saga["state"]["history"]
-            if entry["event"] == "received"
-        ]
-        inbox = self._stage.inbox("order")
-        replies = [kind for kind in inbox if not kind.endswith("Reconciled")]
-        return len(replies) > len(received)
+def _taken_over(stage: Stage) -> bool:
+    """A process asked for a key that another had left behind."""
+    world = stage.world
+    return world.crashes > 0 and any(v.site.operation == "update_item" for v in world.visits)
 
-    def _taken_over(self) -> bool:
-        """A process asked for a key that another had left behind."""
-        world = self._stage.world
-        return world.crashes > 0 and any(v.site.operation == "update_item" for v in world.visits)
 
-    def _tombstone(self, service: str, table: Any) -> bool:
-        """A row that a compensation made, and an action that came after it."""
-        action = "ReserveStock" if service == "catalog" else "AuthorizePayment"
-        undone = any(
-            row["status"] in ("released", "voided") and not self._was_attempted(row)
-            for row in self._stage.databases[service].rows(table)
-        )
-        return undone and action in self._stage.inbox(service)
+def _tombstone(stage: Stage, service: str, table: Any) -> bool:
+    """A row that a compensation made, and an action that came after it."""
+    action = "ReserveStock" if service == "catalog" else "AuthorizePayment"
+    undone = any(
+        row["status"] in ("released", "voided") and not _was_attempted(row)
+        for row in stage.databases[service].rows(table)
+    )
+    return undone and action in stage.inbox(service)
 
-    def _was_attempted(self, row: dict[str, Any]) -> bool:
-        return bool(row["copies"]) if "copies" in row else row["amount_minor"] is not None
+
+def _was_attempted(row: Mapping[str, Any]) -> bool:
+    return bool(row["copies"]) if "copies" in row else row["amount_minor"] is not None

@@ -14,7 +14,7 @@ from faults.stage import Stage
 # Faults that last as long as a deadline, or take a message away: a saga may then be undone.
 LONG_FAULTS = frozenset({"pause_before", "pause_after", "late", "lose", "forget"})
 # Where a saga may go from where it is; written down here on purpose, not read from the engine.
-_MOVES: Mapping[str, str] = {
+SAGA_MOVES: Mapping[str, str] = {
     "running": "compensating completed compensated parked",
     "compensating": "compensated parked",
     "parked": "running compensating completed compensated",
@@ -23,7 +23,7 @@ _MOVES: Mapping[str, str] = {
 }
 
 
-def sagas_of(stage: Stage) -> list[dict[str, Any]]:
+def sagas_of(stage: Stage) -> list[Mapping[str, Any]]:
     """The rows of every service's saga table."""
     return [
         row
@@ -47,19 +47,40 @@ class SagaMoves:
             key = (saga["saga"], saga["id"])
             before, now = self._seen.get(key), saga["status"]
             self._seen[key] = now
-            if before not in (None, now) and now not in _MOVES[str(before)].split():
+            if before not in (None, now) and now not in SAGA_MOVES[str(before)].split():
                 self.broken.append(f"I3 transition: {saga['saga']} went from {before} to {now}")
 
 
 def is_at_rest(stage: Stage) -> bool:
     """Whether nothing is under way any more, nor will be by itself."""
-    if not stage.aws.is_idle():
+    return is_quiet(stage) and not has_deadline(stage)
+
+
+def is_quiet(stage: Stage) -> bool:
+    """Whether no message is on its way, and no process stands still that will go on."""
+    if stage.world.is_frozen or not stage.aws.is_idle():
         return False
-    for name, service in stage.services.items():
-        unsent = stage.databases[name].rows(service.tables.unsent)
-        if any(not row["parked_reason"] for row in unsent):
-            return False
-    return not any(saga["deadline_at"] for saga in sagas_of(stage))
+    return all(row["parked_reason"] for row in unsent(stage))
+
+
+def has_deadline(stage: Stage) -> bool:
+    """Whether some saga will be moved by its deadline."""
+    return any(saga["deadline_at"] for saga in sagas_of(stage))
+
+
+def unsent(stage: Stage) -> list[Mapping[str, Any]]:
+    """What stands in the services' outboxes and has not been taken by the bus."""
+    return [
+        row
+        for name, service in stage.services.items()
+        for row in stage.databases[name].rows(service.tables.unsent)
+    ]
+
+
+def died(stage: Stage) -> Iterator[str]:
+    """B: no process ends by itself, or each crash of its own making would look like one of ours."""
+    for ended in stage.world.ended:
+        yield f"B process: {ended}"
 
 
 def left_over(stage: Stage, letters: Sequence[str]) -> Iterator[str]:
@@ -72,21 +93,28 @@ def left_over(stage: Stage, letters: Sequence[str]) -> Iterator[str]:
         yield f"I4 parked: dead letters for {', '.join(found)}, not {', '.join(letters)}"
 
 
-def unheard(stage: Stage) -> Iterator[str]:
-    """I5: what was written is what was handled, by each who should have."""
+def unheard(stage: Stage, parked: Sequence[str] = ()) -> Iterator[str]:
+    """I5: what was written is what was handled, by each who should have.
+
+    `parked` are the bus's reasons of the outbox rows that have to be parked.
+    """
+    left = unsent(stage)
+    reasons = sorted(str(row["parked_reason"]) for row in left)
+    if reasons != sorted(parked):
+        yield f"I5 messages: outbox rows are parked for {reasons}, not {sorted(parked)}"
+    unpublished = {row["message_id"] for row in left}
+    # What the bus has confirmed and lost cannot arrive; that the saga ends well is the point then.
     lost = {
         kind
         for strike in stage.world.met
         if strike.fault == "lose"
         for kind in strike.site.subject.split("+")
     }
-    for name, service in stage.services.items():
-        for row in stage.databases[name].rows(service.tables.unsent):
-            yield f"I5 messages: {name} has not sent a message: {row['parked_reason']}"
     for receiver, service in stage.services.items():
         inbox = stage.databases[receiver].rows(service.tables.inbox)
         received = {row["message_id"] for row in inbox}
-        settled = received | {message_id for message_id, _ in stage.dead_letters(receiver)}
+        settled = received | unpublished
+        settled |= {message_id for message_id, _ in stage.dead_letters(receiver)}
         known = set(stage.told)
         for sender, other in stage.services.items():
             for row in stage.databases[sender].rows(other.tables.outbox):
@@ -109,9 +137,14 @@ def unexpected(stage: Stage, saga: str, expected: Sequence[str]) -> Iterator[str
         return
     if statuses != sorted(expected):
         yield f"I8 outcome: {', '.join(statuses)}, not {', '.join(sorted(expected))}"
-    for entry in _history(sagas_of(stage)):
-        if entry["event"] == "deadline_passed":
-            yield f"I8 deadline: {entry['step']} took longer than any fault"
+    for step in deadlines_passed(stage):
+        yield f"I8 deadline: {step} took longer than any fault"
+
+
+def deadlines_passed(stage: Stage) -> list[str]:
+    """The steps of all sagas whose deadlines passed, each as often as it did."""
+    history = _history(sagas_of(stage))
+    return [entry["step"] for entry in history if entry["event"] == "deadline_passed"]
 
 
 def is_long(strikes: Sequence[Strike]) -> bool:
@@ -123,7 +156,7 @@ def repairer_of(stage: Stage, broken: bool) -> Repairer:
     """Who brought the run to its end."""
     if broken:
         return Repairer.HUMAN
-    if any(entry["event"] == "deadline_passed" for entry in _history(sagas_of(stage))):
+    if deadlines_passed(stage):
         return Repairer.DEADLINE
     return Repairer.RETRY if stage.world.met else Repairer.NOBODY
 

@@ -8,9 +8,10 @@ import importlib
 import logging
 import multiprocessing
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from faults.explore import deep_strikes_at, leave_interrupts, strikes_at
@@ -52,7 +53,7 @@ def judge(mutant: Mutant, scenarios: str, *, search: bool, most_runs: int = 1_50
     by_name: dict[str, Scenario] = {each.name: each for each in load(scenarios)}
     runs = 0
     plans = _all_plans(list(by_name.values())) if search else iter(())
-    for scenario, plan, outcome in _chained(_killers(mutant, by_name), plans):
+    for scenario, plan, outcome in chain(_killers(mutant, by_name), plans):
         runs += 1
         if outcome.violations:
             return Verdict(mutant.name, runs, scenario.name, str(plan), outcome.violations)
@@ -62,11 +63,6 @@ def judge(mutant: Mutant, scenarios: str, *, search: bool, most_runs: int = 1_50
 
 
 Run = tuple[Scenario, Plan, Outcome]
-
-
-def _chained(*runs: Iterable[Run]) -> Iterator[Run]:
-    for each in runs:
-        yield from each
 
 
 def _killers(mutant: Mutant, by_name: dict[str, Scenario]) -> Iterator[Run]:

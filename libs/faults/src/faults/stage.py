@@ -16,19 +16,20 @@ import orjson
 from pydantic import BaseModel, SecretStr
 from sqlalchemy import Table, insert
 
-from chassis import Problem, Service, ServiceSettings
+from chassis import HttpConnections, Problem, Service, ServiceSettings
 from contracts import Topology
+from faults.engine import Database, NewDatabase
 from faults.loop import EPOCH, VirtualLoop, wall_seconds
 from faults.memory.aws import MemoryAws
 from faults.memory.database import MemoryDatabase
 from faults.mutation import load
 from faults.plan import Plan
 from faults.service import ServiceProcess
-from faults.world import World, in_process
+from faults.world import Incarnation, World, in_process
 from messaging import Sender
 
 T = TypeVar("T")
-Databases = Mapping[str, MemoryDatabase]
+Databases = Mapping[str, Database]
 
 # By which a message that is overtaken arrives later.
 REORDER_SECONDS = 10.0
@@ -86,7 +87,10 @@ def _process_of(reference: str, *rest: Any) -> Process:
 
 
 class Stage:
-    """A world with these processes in it. `pause_seconds`, `reads`, `without` as in World."""
+    """A world with these processes in it. `pause_seconds`, `reads`, `without` as in World.
+
+    `database` makes a service's database; `republish` as in ServiceProcess.
+    """
 
     def __init__(
         self,
@@ -100,6 +104,8 @@ class Stage:
         reads: bool = False,
         without: frozenset[str] = frozenset(),
         keep_trace: bool = False,
+        database: NewDatabase = MemoryDatabase,
+        republish: bool = False,
     ) -> None:
         self.topology = topology
         self.services = {each.service.name: each.service for each in processes}
@@ -126,9 +132,11 @@ class Stage:
             return datetime.fromtimestamp(wall_seconds(loop), UTC)
 
         self.databases: Databases = {
-            name: MemoryDatabase(service.metadata, now=now)
-            for name, service in self.services.items()
+            name: database(service.metadata, now) for name, service in self.services.items()
         }
+        # How a process reaches third parties; a world that has some sets it before it opens.
+        self.connect: Callable[[Incarnation], Callable[..., HttpConnections]] | None = None
+        self._republish = republish
         self._declared = processes
         self._processes: dict[str, ServiceProcess] = {}
 
@@ -142,9 +150,15 @@ class Stage:
                 topology=self.topology,
                 database=self.databases[each.service.name],
                 aws=self.aws,
+                connect=self.connect,
                 without=each.without,
+                republish=self._republish,
             )
             self.world.start(each.name, process.run, skew_seconds=each.skew_seconds)
+
+    def application(self, process: str) -> Any:
+        """What a process offers in its present life; None while it starts for the first time."""
+        return self._processes[process].application
 
     async def fill(self, service: str, table: Table, **values: Any) -> None:
         """Write a row into a service's database, past every gate."""
@@ -159,7 +173,7 @@ class Stage:
         give_up_at = loop.time() + PATIENCE_PAUSES * self.world.pause_seconds
         while loop.time() < give_up_at:
             life = self.world.life_of(process)
-            application = self._processes[process].application
+            application = self.application(process)
             if not life.dead and application is not None:
                 asking = _awaited(question, application)
                 asked = in_process(life, lambda asking=asking: loop.create_task(asking))  # type: ignore[misc]
@@ -179,15 +193,24 @@ class Stage:
             payload, cause=f"told/{len(self.told)}", subject=subject, correlation_id=subject
         )
         self.told.add(message.id)
-        event = {
-            "id": message.id,
-            "source": message.source,
-            "detail-type": message.type,
-            "detail": orjson.loads(message.encode()),
-        }
         for receiver in self.topology.receivers_of(message.type):
-            queue = self.topology.services[receiver].queue.name
-            self.aws.put(queue, orjson.dumps(event).decode())
+            self.put(receiver, orjson.loads(message.encode()))
+
+    def put(self, receiver: str, detail: Mapping[str, Any]) -> None:
+        """Put a message into a service's queue, as the bus would, past all senders."""
+        event = {
+            "id": detail["id"],
+            "source": detail["source"],
+            "detail-type": detail["type"],
+            "detail": detail,
+        }
+        queue = self.topology.services[receiver].queue.name
+        self.aws.put(queue, orjson.dumps(event).decode())
+
+    def inbox(self, service: str) -> list[str]:
+        """The types of what a service has handled."""
+        inbox = self.services[service].tables.inbox
+        return [row["type"] for row in self.databases[service].rows(inbox)]
 
     def dead_letters(self, service: str) -> list[tuple[str, str]]:
         """Message ids and reason codes of a service's dead letters."""

@@ -5,17 +5,16 @@ run; what its own rows must come to, the team says.
 """
 
 import asyncio
-import logging
-import random
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from contracts import Topology, load_topology
 from faults import invariants
-from faults.loop import Deadlock, Endless, VirtualLoop, run_virtually
+from faults.loop import VirtualLoop
 from faults.plan import Plan
-from faults.scenario import Outcome, ended_badly
+from faults.play import outcome_of, play, rest
+from faults.scenario import Outcome
 from faults.stage import Databases, Process, Stage, Unanswered
 from sagas import Saga
 
@@ -25,8 +24,6 @@ __all__ = ["Databases", "Invariant", "Process", "Stage", "Trial"]
 PAUSE_MARGIN_SECONDS = 100.0
 # How long after its saga's longest life a run is given up: two pauses, and an hour for deliveries.
 LIMIT_MARGIN_SECONDS = 3_600.0
-LOOK_SECONDS = 10.0
-SETTLE_SECONDS = 1.0
 
 Invariant = Callable[[Databases], Iterable[str]]
 
@@ -67,14 +64,7 @@ class Trial:
 
     def run(self, plan: Plan, seed: int, *, keep_trace: bool = False) -> Outcome:
         """Play it in a new world."""
-        random.seed(seed)
-        logging.disable(logging.CRITICAL)
-        try:
-            return run_virtually(lambda loop: self._play(loop, plan, seed, keep_trace))
-        except (Endless, Deadlock) as error:
-            return ended_badly(error)
-        finally:
-            logging.disable(logging.NOTSET)
+        return play(lambda loop: self._play(loop, plan, seed, keep_trace), seed)
 
     async def _play(self, loop: VirtualLoop, plan: Plan, seed: int, keep_trace: bool) -> Outcome:
         stage = Stage(
@@ -98,7 +88,7 @@ class Trial:
         try:
             async with asyncio.timeout(limit_seconds):
                 await self.start(stage)
-                await _rest(stage)
+                await rest(lambda: invariants.is_at_rest(stage))
         except Unanswered as error:
             broken.append(f"I9 acknowledged: {error}")
         except TimeoutError:
@@ -106,21 +96,17 @@ class Trial:
         rested_at = loop.time()
         broken += [*moves.broken, *self._broken_at_rest(stage)]
         world.stop()
-        return Outcome(
-            met=tuple(world.met),
-            visits=tuple(world.visits),
-            after_last=world.last_met_at,
-            violations=tuple(dict.fromkeys(broken)),
-            seconds=rested_at,
-            recovery_seconds=rested_at - world.last_met_seconds,
+        return outcome_of(
+            world,
+            broken=broken,
+            rested_at=rested_at,
             repairer=invariants.repairer_of(stage, bool(broken)),
-            trace_hash=world.trace_hash,
             reached=invariants.reached_by(stage),
-            trace=tuple(world.trace or ()),
         )
 
     def _broken_at_rest(self, stage: Stage) -> Iterator[str]:
         yield from _broken(self.invariants, stage.databases)
+        yield from invariants.died(stage)
         yield from invariants.left_over(stage, self.letters)
         yield from invariants.unheard(stage)
         yield from invariants.unexpected(stage, self.saga.name, self.expected)
@@ -129,15 +115,3 @@ class Trial:
 
 def _broken(these: Sequence[Invariant], databases: Databases) -> list[str]:
     return [text for invariant in these for text in invariant(databases)]
-
-
-async def _rest(stage: Stage) -> None:
-    """Return once nothing moves any more."""
-    await asyncio.sleep(SETTLE_SECONDS)
-    while True:
-        if invariants.is_at_rest(stage):
-            # Once more: between two messages everything looks at rest for a moment.
-            await asyncio.sleep(SETTLE_SECONDS)
-            if invariants.is_at_rest(stage):
-                return
-        await asyncio.sleep(LOOK_SECONDS)
