@@ -23,11 +23,14 @@ class Archive:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A DynamoDB table with one string key and time-to-live on an attribute in epoch seconds."""
+    """A DynamoDB table with a string key, perhaps a second one to sort by, and time-to-live on an
+    attribute in epoch seconds.
+    """
 
     name: str
     key: str
     ttl_attribute: str
+    sort_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,11 +183,12 @@ async def _ensure_queue(sqs: Any, name: str) -> _Queue:
 
 
 async def _ensure_table(dynamodb: Any, table: Table) -> None:
+    keys = {table.key: "HASH"} | ({table.sort_key: "RANGE"} if table.sort_key else {})
     with _already("ResourceInUseException"):
         await dynamodb.create_table(
             TableName=table.name,
-            KeySchema=[{"AttributeName": table.key, "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": table.key, "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": key, "KeyType": kind} for key, kind in keys.items()],
+            AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in keys],
             BillingMode="PAY_PER_REQUEST",
         )
     give_up_at = monotonic() + TABLE_READY_SECONDS

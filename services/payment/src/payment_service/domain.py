@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
+from contracts import or_missing
 from contracts.models.common import Money
 from contracts.models.payment import (
     AuthorizePayment,
@@ -304,7 +305,9 @@ def refund_reply(payment: Payment) -> PaymentRefunded | PaymentRefundFailed | No
     if payment.status is Status.REFUND_PENDING:
         return None
     if payment.status is Status.REFUNDED:
-        return PaymentRefunded(**_ids(payment), amount=payment.money)
+        return PaymentRefunded(
+            **_ids(payment), amount=payment.money, customer_id=or_missing(payment.customer_id)
+        )
     detail = payment.detail or f"the payment is {payment.status}"
     return PaymentRefundFailed(**_ids(payment), detail=detail[:1000])
 

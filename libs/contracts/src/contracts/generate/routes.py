@@ -26,6 +26,9 @@ ARCHIVE = {"name": "bookstore-archive", "retention_days": 30}
 TABLES = [
     {"name": "bookstore-ledger", "key": "pk", "ttl_attribute": "expires_at"},
     {"name": "bookstore-http-idempotency", "key": "pk", "ttl_attribute": "expires_at"},
+    # What search remembers of who looked at or bought what; what notification knows of customers.
+    {"name": "bookstore-interactions", "key": "pk", "sort_key": "sk", "ttl_attribute": "expires_at"},
+    {"name": "bookstore-mails", "key": "pk", "sort_key": "sk", "ttl_attribute": "expires_at"},
 ]
 # docs.aws.amazon.com/eventbridge: an event pattern has at most 2,048 characters.
 PATTERN_LIMIT = 2_048

@@ -35,6 +35,44 @@ class Subject(RootModel[StrictStr]):
     ]
 
 
+class Contact(BaseModel):
+    """
+    How to write to a customer.
+    """
+
+    model_config = ConfigDict(
+        extra="ignore",
+        frozen=True,
+    )
+    email: Annotated[
+        StrictStr,
+        Field(
+            description="E-mail address: the form that HTML's input of this type takes, with a dot in the domain.",
+            max_length=254,
+            min_length=3,
+            pattern="^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)+$",
+        ),
+    ]
+    name: Annotated[
+        StrictStr | MISSING,
+        Field(
+            description="How the customer wants to be addressed; one line.",
+            max_length=100,
+            min_length=1,
+            pattern="^[^\\u0000-\\u001f\\u007f<>]+$",
+        ),
+    ] = MISSING
+    locale: Annotated[
+        StrictStr | MISSING,
+        Field(
+            description="BCP 47 language tag for texts, dates and amounts.",
+            max_length=35,
+            min_length=2,
+            pattern="^[a-z]{2,3}(-[A-Za-z0-9]{1,8})*$",
+        ),
+    ] = MISSING
+
+
 class Envelope(BaseModel):
     """
     The CloudEvents 1.0 envelope around every message: the Detail of an EventBridge entry.

@@ -4,9 +4,69 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import MISSING, BaseModel, ConfigDict, Field, StrictStr
+from pydantic import MISSING, BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
 from . import common
+
+
+class ContactErased(BaseModel):
+    """
+    The customer's contact is to be forgotten, everywhere.
+    """
+
+    model_config = ConfigDict(
+        extra="ignore",
+        frozen=True,
+    )
+    customer_id: Annotated[
+        StrictStr,
+        Field(
+            description="The customer.",
+            max_length=64,
+            min_length=1,
+            pattern="^[A-Za-z0-9_-]+$",
+        ),
+    ]
+    version: Annotated[
+        StrictInt,
+        Field(
+            description="Grows with each change of the customer's contact; a reader drops what is not newer than what it has.",
+            ge=1,
+            le=9007199254740991,
+        ),
+    ]
+
+
+class ContactProvided(BaseModel):
+    """
+    Where and how a customer wants to be written to. Personal: it is not logged, and ContactErased ends its use.
+    """
+
+    model_config = ConfigDict(
+        extra="ignore",
+        frozen=True,
+    )
+    customer_id: Annotated[
+        StrictStr,
+        Field(
+            description="The customer.",
+            max_length=64,
+            min_length=1,
+            pattern="^[A-Za-z0-9_-]+$",
+        ),
+    ]
+    version: Annotated[
+        StrictInt,
+        Field(
+            description="Grows with each change of the customer's contact; a reader drops what is not newer than what it has.",
+            ge=1,
+            le=9007199254740991,
+        ),
+    ]
+    contact: Annotated[
+        common.Contact,
+        Field(description="All of it: what is absent here is no longer known."),
+    ]
 
 
 class OrderCancelled(BaseModel):

@@ -225,6 +225,15 @@ class PaymentRefunded(BaseModel):
         ),
     ]
     amount: Annotated[common.Money, Field(description="The amount given back.")]
+    customer_id: Annotated[
+        StrictStr | MISSING,
+        Field(
+            description="Who gets it back; absent where payment was never told.",
+            max_length=64,
+            min_length=1,
+            pattern="^[A-Za-z0-9_-]+$",
+        ),
+    ] = MISSING
 
 
 class PaymentVoided(BaseModel):
