@@ -5,7 +5,7 @@ books and their stock have versions of their own, so either may come first.
 """
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 import orjson
 
@@ -41,7 +41,7 @@ class Record:
 
     def to_json(self) -> bytes:
         """What `from_json` reads."""
-        return orjson.dumps(asdict(self))
+        return orjson.dumps(self)
 
     @classmethod
     def from_json(cls, document: bytes) -> "Record":

@@ -13,7 +13,7 @@ from search_service.index import Book
 from search_service.tantivy_queries import begins, term
 from search_service.tantivy_reader import Snapshot
 from search_service.tantivy_search import best, read, understand, word_matcher
-from search_service.text import index_words, key, query_words
+from search_service.text import index_words, key, query_words, title_key
 
 # Books read of each kind of match: several editions of one title make one completion.
 _CANDIDATES = 40
@@ -38,7 +38,7 @@ def complete(snapshot: Snapshot, prefix: str, limit: int) -> list[str]:
 
 def _candidates(searcher: Searcher, words: Sequence[str]) -> Iterator[str]:
     begun = " ".join(words)
-    for book in _shortest(searcher, begins("whole_title", begun)):
+    for book in _shortest(searcher, begins("whole_title", title_key(begun))):
         yield book.title
     for book in _shortest(searcher, begins("author_key", begun)):
         yield from book.authors
@@ -51,7 +51,7 @@ def _candidates(searcher: Searcher, words: Sequence[str]) -> Iterator[str]:
 def _rank(text: str, words: Sequence[str]) -> _Rank | None:
     """None for a text that lacks one of the words."""
     folded, begun = key(text), " ".join(words)
-    if folded.startswith(begun):
+    if folded.startswith(begun) or title_key(text).startswith(begun):
         return (0, len(text), folded)
     if f" {begun}" in folded:
         return (1, len(text), folded)

@@ -23,7 +23,7 @@ from search_service.index import Change, Found, Hit, Query
 from search_service.tantivy_completion import complete
 from search_service.tantivy_queries import by_ids, filtered, listed, similar_query
 from search_service.tantivy_reader import Reader, Snapshot
-from search_service.tantivy_search import best, count, read, search
+from search_service.tantivy_search import NOTHING, best, count, read, search
 from search_service.tantivy_writer import GenerationWriter
 
 Answer = TypeVar("Answer")
@@ -69,7 +69,7 @@ class TantivyIndex:
 
     async def search(self, query: Query) -> Found:
         """See SearchIndex."""
-        return await self._read(lambda snapshot: search(snapshot, query), Found([], 0, {}))
+        return await self._read(lambda snapshot: search(snapshot, query), NOTHING)
 
     async def complete(self, prefix: str, limit: int) -> list[str]:
         """See SearchIndex."""

@@ -12,7 +12,7 @@ from tantivy import Occur, Query
 from search_service.documents import Record
 from search_service.index import Filters
 from search_service.tantivy_schema import LISTED, WORD_FIELDS, schema
-from search_service.text import index_words, key, storable
+from search_service.text import index_words, key, storable, title_key
 from search_service.vocabulary import Near, Vocabulary
 
 # Tuned by `make search-eval`. A word in the title says more than one in the author's name, that
@@ -154,7 +154,7 @@ def _weighted(word: str, weight: float, vocabulary: Vocabulary) -> list[Query]:
 
 
 def _title_wishes(words: Sequence[str], *, begun: bool) -> list[Query]:
-    title = " ".join(words)
+    title = title_key(" ".join(words))
     wishes = [
         Query.const_score_query(term("whole_title", title), WHOLE_TITLE),
         Query.const_score_query(term("main_title", title), _MAIN_TITLE),

@@ -11,7 +11,7 @@ from tantivy import Document, Schema, SchemaBuilder
 
 from search_service.documents import Record, decade_of, price_band_of
 from search_service.index import Book, Sort
-from search_service.text import index_words, isbn13, key
+from search_service.text import index_words, isbn13, key, title_key
 
 WORD_FIELDS = ("title", "authors", "subjects")
 SORT_FIELDS = {
@@ -74,12 +74,12 @@ def main_title(title: str) -> str:
     bare = title.strip()
     if bare.endswith(")") and (start := bare.rfind("(")) > 0:
         bare = bare[:start]
-    return key(bare.partition(":")[0]) or key(title)
+    return title_key(bare.partition(":")[0]) or title_key(title)
 
 
 def _add_words(document: Document, book: Book) -> None:
     document.add_text("title", " ".join(index_words(book.title)))
-    document.add_text("whole_title", key(book.title))
+    document.add_text("whole_title", title_key(book.title))
     document.add_text("main_title", main_title(book.title))
     document.add_unsigned("title_letters", len(book.title))
     document.add_text("authors", " ".join(w for name in book.authors for w in index_words(name)))
@@ -102,7 +102,7 @@ def _add_facets(document: Document, book: Book) -> None:
 def _add_sort_keys(document: Document, book: Book) -> None:
     year, price = book.year, book.price_minor
     keys = {
-        Sort.TITLE: key(book.title),
+        Sort.TITLE: title_key(book.title),
         Sort.PRICE: f"{price:020}",
         Sort.PRICE_DESCENDING: f"{10**20 - 1 - price:020}",
         Sort.YEAR: _LAST if year is None else f"{year + 10**6:07}",

@@ -25,9 +25,10 @@ from search_service.tantivy_queries import (
     text_query,
 )
 from search_service.tantivy_reader import Snapshot
-from search_service.tantivy_schema import SORT_FIELDS
+from search_service.tantivy_schema import FACET_FIELDS, SORT_FIELDS
 from search_service.text import ends_within_word, highlight, index_words, isbn13, query_words
 
+NOTHING = Found([], 0, {name: [] for name in FACET_FIELDS})
 # With fewer results than this, words that do exist may be misspelt, too.
 _FEW = 3
 # Among books that score alike the ids are compared of at most so many.
@@ -55,7 +56,7 @@ def search(snapshot: Snapshot, question: Question) -> Found:
     elif words := query_words(text):
         meaning = understand(snapshot, words, begun=ends_within_word(text))
     else:
-        return Found([], 0, {})
+        return NOTHING
     clauses = filter_clauses(question.filters)
     query = filtered(meaning.query, clauses.values()) if clauses else meaning.query
     total = count(snapshot.searcher, query)
@@ -196,9 +197,10 @@ def _words_of(record: Record) -> set[str]:
 
 def count(searcher: Searcher, query: Query) -> int:
     """How many books the query finds."""
-    return int(searcher.search(query, limit=1, count=True).count or 0)
+    return _count_and_top(searcher, query)[0]
 
 
 def _count_and_top(searcher: Searcher, query: Query) -> tuple[int, float]:
     found = searcher.search(query, limit=1, count=True)
-    return int(found.count or 0), (found.hits[0][0] if found.hits else -math.inf)
+    total: int = found.count  # type: ignore[attr-defined]  # The stubs leave it out.
+    return total, (found.hits[0][0] if found.hits else -math.inf)

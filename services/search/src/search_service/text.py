@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 MAX_QUERY_LETTERS = 500
 MAX_QUERY_WORDS = 16
@@ -17,7 +18,7 @@ MAX_WORD_LETTERS = 40
 
 # Letters that Unicode does not take apart into a base letter and an accent.
 _LETTERS = str.maketrans(
-    {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i"}
+    {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "\u0131": "i"}
 )
 # \w leaves out what hangs on letters: accents of their own, Hebrew and Arabic points, Indic and
 # Thai vowels.
@@ -32,6 +33,7 @@ _TOKEN = re.compile(
 )
 # French and Italian articles that melt into the next word: l'étranger, dell'arte.
 _ELISION = re.compile(rf"^(?:[cdjlmnst]|qu|dell|nell|all|un){_APOSTROPHE}(?=.{{3}})", re.IGNORECASE)
+_ARTICLE = re.compile(r"^(?:the|an?|le|la|les|der|die|das|el|los|las|il|lo|gli) (?=.)")
 _APOSTROPHES = re.compile(_APOSTROPHE)
 _NOT_IN_ISBN = re.compile(r"[\s\u2010-\u2015-]")
 
@@ -69,9 +71,10 @@ def tokens(text: str) -> Iterator[Token]:
             yield Token(start, end, (word,))
 
 
-def index_words(text: str) -> list[str]:
+@lru_cache(maxsize=8192)  # Authors and subjects come again and again.
+def index_words(text: str) -> tuple[str, ...]:
     """Every word by which a text is found, in its order."""
-    return [word for token in tokens(text) for word in token.words]
+    return tuple(word for token in tokens(text) for word in token.words)
 
 
 def query_words(text: str) -> list[str]:
@@ -80,9 +83,16 @@ def query_words(text: str) -> list[str]:
     return found[:MAX_QUERY_WORDS]
 
 
+@lru_cache(maxsize=8192)
 def key(text: str) -> str:
     """What two texts share that differ in case, accents and punctuation only."""
     return " ".join(token.words[-1] for token in tokens(text))
+
+
+def title_key(text: str) -> str:
+    """As `key`, without an article at the beginning, which customers leave out."""
+    folded = key(text)
+    return _ARTICLE.sub("", folded)
 
 
 def ends_within_word(text: str) -> bool:
@@ -122,6 +132,8 @@ def storable(text: str) -> str:
 
 
 def _word(chunk: str) -> str:
+    if chunk.isascii() and chunk.isalnum():
+        return chunk.lower()[:MAX_WORD_LETTERS]
     bare = _ELISION.sub("", chunk)
     return _APOSTROPHES.sub("", fold(bare))[:MAX_WORD_LETTERS]
 
