@@ -4,7 +4,12 @@ from chassis import Parts, QueueWorker, Resources, Service
 from idempotency import Ledger
 from messaging import reactor
 from search_service.api import recommendation_routes, search_routes
-from search_service.breaker import Breaker, dynamodb_breaker, open_redis, redis_breaker
+from search_service.breaker import (
+    DYNAMODB_TIMEOUT_SECONDS,
+    REDIS_TIMEOUT_SECONDS,
+    Breaker,
+    open_redis,
+)
 from search_service.feed import CatalogFeed
 from search_service.handlers import Handlers
 from search_service.index import SearchIndex
@@ -16,6 +21,9 @@ from search_service.reindex import reindex
 from search_service.results import Publication, Results
 from search_service.settings import SearchSettings
 from search_service.trending import Trending
+
+# Nobody waits for the periodic job, so its commands to Redis may take this long.
+PATIENCE_SECONDS = 5.0
 
 
 def open_index(settings: SearchSettings, role: str) -> SearchIndex:
@@ -34,12 +42,15 @@ async def compose(resources: Resources) -> Parts:
     settings = resources.settings
     assert isinstance(settings, SearchSettings)
     index = open_index(settings, resources.role)
-    redis = open_redis(settings.redis_url)
+    url = settings.redis_url.get_secret_value()
+    redis, patient = open_redis(url), open_redis(url, timeout_seconds=PATIENCE_SECONDS)
+    redis_breaker = Breaker("redis", timeout_seconds=REDIS_TIMEOUT_SECONDS)
+    dynamodb_breaker = Breaker("dynamodb", timeout_seconds=DYNAMODB_TIMEOUT_SECONDS)
     table = resources.table("interactions")
     interactions = Interactions(resources.dynamodb, table=table)
-    trending = Trending(redis, redis_breaker())
-    results = Results(redis, redis_breaker(), resources.dynamodb, dynamodb_breaker(), table=table)
-    recommender = Recommender(index, interactions, dynamodb_breaker(), results, trending)
+    trending = Trending(redis, redis_breaker)
+    results = Results(redis, redis_breaker, resources.dynamodb, dynamodb_breaker, table=table)
+    recommender = Recommender(index, interactions, dynamodb_breaker, results, trending)
     ledger = Ledger(resources.dynamodb, table=resources.table("ledger"), scope="search")
     handlers = Handlers(index, interactions, trending)
     rebuilds = Rebuilds(resources.dynamodb, table=resources.table("ledger"))
@@ -54,12 +65,12 @@ async def compose(resources: Resources) -> Parts:
             Rebuilder(index, rebuilds, CatalogFeed(str(settings.catalog_url))),
             Recompute(
                 interactions,
-                Publication(redis, resources.dynamodb, table=table),
+                Publication(patient, resources.dynamodb, table=table),
                 ledger,
                 period_seconds=settings.recompute_seconds,
             ),
         ],
-        closers=[ledger.drain, index.close, redis.aclose],
+        closers=[ledger.drain, index.close, redis.aclose, patient.aclose],
     )
 
 

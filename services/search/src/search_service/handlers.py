@@ -76,8 +76,8 @@ def book_of(book: ContractBook) -> Book:
     return Book(
         book_id=book.book_id,
         title=book.title,
-        authors=tuple(book.authors),
-        subjects=tuple(book.subjects),
+        authors=tuple(each.root for each in book.authors),
+        subjects=tuple(each.root for each in book.subjects),
         language=book.language,
         price_minor=book.price.amount_minor,
         currency=book.price.currency,

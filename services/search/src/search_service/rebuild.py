@@ -124,7 +124,7 @@ class Rebuilds:
 
 
 class Rebuilder:
-    """A worker that does the rebuilds that are asked for, and asks for one if the index is empty."""
+    """Does the rebuilds that are asked for, and asks for one itself if the index is empty."""
 
     def __init__(self, index: SearchIndex, rebuilds: Rebuilds, feed: CatalogFeed) -> None:
         self._index = index

@@ -21,9 +21,7 @@ class SearchSettings(ServiceSettings):
         default=Path("search-index"),
         description="the embedded index's folder, which web and worker share",
     )
-    redis_url: SecretStr | None = Field(
-        default=None, description="redis://host:port/0; without it, nothing is trending"
-    )
+    redis_url: SecretStr = Field(description="redis://host:port/0; what trends and goes together")
     catalog_url: HttpUrl = Field(
         default=HttpUrl("http://127.0.0.1:8002"), description="where books are read for a rebuild"
     )
