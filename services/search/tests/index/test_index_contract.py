@@ -365,7 +365,7 @@ HOSTILE = {
     "emoji": "🎉🎉 👩‍👩‍👧",
     "nul": "em\0ma \0",
     "punctuation": "!?.,;:-_()[]{}'\"",
-    "right to left": "\u202eספר\u202c الحرب والسلام",
+    "right to left": "\u202e\u05e1\u05e4\u05e8\u202c الحرب والسلام",
     "half a surrogate pair": "emma \ud83d",
     "script": "<script>alert(1)</script>",
     "combining": "e" + "\u0301" * 5000,
