@@ -7,7 +7,6 @@ import pytest
 from fastapi import FastAPI
 
 from chassis import Service
-from chassis.resources import open_resources
 from chassis.web import build_app
 from contracts import load_topology
 from contracts.openapi import differences, load_openapi
@@ -30,9 +29,7 @@ NOWHERE = {
 async def composed(name: str) -> FastAPI:
     service: Service = importlib.import_module(f"{name}_service.app").SERVICE
     tracing = configure_tracing(name, otlp_endpoint=None, trace_file=None)
-    async with open_resources(
-        name, service.settings(), service.tables, tracing, service.aws
-    ) as resources:
+    async with service.open(service.settings(), tracing) as resources:
         parts = await service.compose(resources)
         app = build_app(service.title, resources, parts.routers())
         for close in parts.closers:

@@ -11,7 +11,7 @@ from sqlalchemy import MetaData
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from chassis import Parts, QueueWorker, Resources, Service, ServiceSettings
+from chassis import Parts, QueueWorker, SqlResources, SqlService, SqlSettings
 from gift_world.send_gift_saga import SEND_GIFT, Gift
 from messaging import Attempt, Envelope, Outbox, Route, Sender, Transactions, Work, dispatcher
 from messaging import messaging_tables as declare_messaging
@@ -84,7 +84,7 @@ async def nothing_more(connection: AsyncConnection, moved: Sequence[Instance]) -
     """A gift has no row besides its saga's."""
 
 
-async def compose(resources: Resources) -> Parts:
+async def compose(resources: SqlResources) -> Parts:
     """Wire the service onto open resources."""
     sender = Sender(SERVICE.name)
     orchestrator = Orchestrator([SEND_GIFT], SagaStore(SAGAS), sender)
@@ -103,11 +103,11 @@ async def compose(resources: Resources) -> Parts:
     )
 
 
-SERVICE = Service(
+SERVICE = SqlService(
     name="gifts",
     title="Gifts",
     package="gift_world",
-    settings=ServiceSettings,
+    settings=SqlSettings,
     metadata=METADATA,
     tables=TABLES,
     compose=compose,

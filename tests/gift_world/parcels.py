@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import UUID
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from chassis import Parts, QueueWorker, Resources, Service, ServiceSettings
+from chassis import Parts, QueueWorker, SqlResources, SqlService, SqlSettings
 from gift_world.messages import (
     GiftShipped,
     GiftUnwrapped,
@@ -113,7 +113,7 @@ ROUTES = [
 ]
 
 
-async def compose(resources: Resources) -> Parts:
+async def compose(resources: SqlResources) -> Parts:
     """Wire the service onto open resources."""
     sender = Sender(SERVICE.name)
     transactions = Transactions(
@@ -122,11 +122,11 @@ async def compose(resources: Resources) -> Parts:
     return Parts(workers=[QueueWorker(resources, dispatcher(ROUTES, transactions))])
 
 
-SERVICE = Service(
+SERVICE = SqlService(
     name="parcels",
     title="Parcels",
     package="gift_world",
-    settings=ServiceSettings,
+    settings=SqlSettings,
     metadata=METADATA,
     tables=TABLES,
     compose=compose,

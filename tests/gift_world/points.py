@@ -23,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from chassis import Parts, QueueWorker, Resources, Service, ServiceSettings
+from chassis import Parts, QueueWorker, SqlResources, SqlService, SqlSettings
 from gift_world.messages import (
     GivePointsBack,
     PointsGivenBack,
@@ -123,7 +123,7 @@ def give_points_back(command: GivePointsBack, work: PointsWork) -> None:
 ROUTES = [Route(TakePoints, take_points), Route(GivePointsBack, give_points_back)]
 
 
-async def compose(resources: Resources) -> Parts:
+async def compose(resources: SqlResources) -> Parts:
     """Wire the service onto open resources."""
     sender = Sender(SERVICE.name)
     transactions = Transactions(
@@ -132,11 +132,11 @@ async def compose(resources: Resources) -> Parts:
     return Parts(workers=[QueueWorker(resources, dispatcher(ROUTES, transactions))])
 
 
-SERVICE = Service(
+SERVICE = SqlService(
     name="points",
     title="Points",
     package="gift_world",
-    settings=ServiceSettings,
+    settings=SqlSettings,
     metadata=METADATA,
     tables=TABLES,
     compose=compose,

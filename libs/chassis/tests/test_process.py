@@ -10,7 +10,7 @@ import httpx
 import pytest
 from sqlalchemy import MetaData
 
-from chassis import Parts, Resources, Service, ServiceSettings, main
+from chassis import Parts, SqlResources, SqlService, SqlSettings, main
 from messaging import messaging_tables
 
 SERVICES = ["order_service", "catalog_service", "payment_service"]
@@ -20,7 +20,7 @@ TOY = """
 import asyncio, sys
 from fastapi import APIRouter
 from sqlalchemy import MetaData
-from chassis import Parts, Service, ServiceSettings, main
+from chassis import Parts, SqlService, SqlSettings, main
 from messaging import messaging_tables
 
 class Worker:
@@ -46,7 +46,10 @@ async def compose(resources):
 
 metadata = MetaData()
 tables = messaging_tables(metadata)
-SERVICE = Service("order", "Toy", "toy", ServiceSettings, metadata, tables, compose)
+SERVICE = SqlService(
+    name="order", title="Toy", package="toy", settings=SqlSettings,
+    metadata=metadata, tables=tables, compose=compose,
+)
 main(SERVICE, sys.argv[1:])
 """
 
@@ -113,15 +116,23 @@ def test_a_wrong_role_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert "choose from" in capsys.readouterr().err
 
 
-def never_composed() -> Service:
+def never_composed() -> SqlService:
     """A service that must not come as far as opening anything."""
 
-    async def compose(_: Resources) -> Parts:
+    async def compose(_: SqlResources) -> Parts:
         raise AssertionError("the settings were wrong, yet it started")
 
     metadata = MetaData()
     tables = messaging_tables(metadata)
-    return Service("order", "Toy", "toy", ServiceSettings, metadata, tables, compose)
+    return SqlService(
+        name="order",
+        title="Toy",
+        package="toy",
+        settings=SqlSettings,
+        metadata=metadata,
+        tables=tables,
+        compose=compose,
+    )
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])

@@ -23,9 +23,9 @@ from catalog_service.invalidation import Invalidation
 from catalog_service.settings import CatalogSettings
 from catalog_service.store import StockUnitOfWork
 from catalog_service.tables import MESSAGING, METADATA
-from chassis import Resources
+from chassis import SqlResources
 from chassis.migrations import migrate
-from chassis.resources import open_resources
+from chassis.sql import open_sql_resources
 from chassis.web import build_app
 from messaging import Envelope, Sender, Transactions, dispatcher
 from observability import configure_tracing
@@ -43,7 +43,7 @@ async def servers() -> AsyncIterator[EmbeddedServers]:
 
 
 @pytest.fixture(scope="session")
-async def opened(servers: EmbeddedServers) -> AsyncIterator[Resources]:
+async def opened(servers: EmbeddedServers) -> AsyncIterator[SqlResources]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ACCESS_KEY_ID", "test")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
@@ -53,12 +53,12 @@ async def opened(servers: EmbeddedServers) -> AsyncIterator[Resources]:
             aws_endpoint_url="http://127.0.0.1:9",  # Nothing here may ask AWS.
         )
         tracing = configure_tracing("catalog-tests", otlp_endpoint=None, trace_file=None)
-        async with open_resources("catalog", settings, MESSAGING, tracing) as resources:
+        async with open_sql_resources("catalog", settings, MESSAGING, tracing) as resources:
             yield resources
 
 
 @pytest.fixture
-async def resources(opened: Resources, servers: EmbeddedServers) -> Resources:
+async def resources(opened: SqlResources, servers: EmbeddedServers) -> SqlResources:
     async with opened.engine.begin() as connection:
         for table in METADATA.sorted_tables:
             await connection.execute(table.delete())
@@ -68,7 +68,7 @@ async def resources(opened: Resources, servers: EmbeddedServers) -> Resources:
 
 
 @pytest.fixture
-async def client(resources: Resources) -> AsyncIterator[httpx.AsyncClient]:
+async def client(resources: SqlResources) -> AsyncIterator[httpx.AsyncClient]:
     parts = await SERVICE.compose(resources)
     app = build_app(SERVICE.title, resources, parts.routers())
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
@@ -79,7 +79,7 @@ async def client(resources: Resources) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.fixture
-async def new_worker(resources: Resources) -> AsyncIterator[Callable[[], Handle]]:
+async def new_worker(resources: SqlResources) -> AsyncIterator[Callable[[], Handle]]:
     """Makes one worker process's `handle(envelope)`; several batch apart from each other."""
     settings = resources.settings
     assert isinstance(settings, CatalogSettings)
@@ -126,7 +126,7 @@ def send(new_worker: Callable[[], Handle]) -> Callable[..., Awaitable[list[bool 
 
 
 @pytest.fixture
-def sent(resources: Resources) -> Callable[..., Awaitable[list[dict[str, Any]]]]:
+def sent(resources: SqlResources) -> Callable[..., Awaitable[list[dict[str, Any]]]]:
     """The data of what was committed to the outbox, oldest first, as `{"type": ..., **data}`."""
 
     async def read(*types: str) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 from sqlalchemy import event
 
-from chassis import Resources
+from chassis import SqlResources
 from contracts import validate
 
 Sent = Callable[..., Awaitable[list[dict[str, Any]]]]
@@ -112,7 +112,7 @@ async def test_bad_books_of_a_batch_leave_the_good_ones_alone(client: httpx.Asyn
 
 
 async def test_five_hundred_books_take_three_statements(
-    client: httpx.AsyncClient, resources: Resources
+    client: httpx.AsyncClient, resources: SqlResources
 ) -> None:
     books = [a_book(title=f"Volume {i}", isbn=None) for i in range(500)]
     statements: list[str] = []

@@ -15,7 +15,7 @@ from catalog_service.api import book_routes
 from catalog_service.books import Books
 from catalog_service.cache import TIMEOUT_SECONDS, BookCache
 from catalog_service.tables import BOOKS
-from chassis import Resources
+from chassis import SqlResources
 from chassis.web import build_app
 from messaging import Sender
 
@@ -45,7 +45,7 @@ async def silent() -> AsyncIterator[SilentServer]:
         yield silent
 
 
-async def read_with(resources: Resources, cache: BookCache, book_id: str) -> httpx.Response:
+async def read_with(resources: SqlResources, cache: BookCache, book_id: str) -> httpx.Response:
     books = Books(resources.engine, resources.outbox, Sender("catalog"))
     app = build_app("catalog", resources, [book_routes(books, cache)])
     transport = httpx.ASGITransport(app)
@@ -54,7 +54,7 @@ async def read_with(resources: Resources, cache: BookCache, book_id: str) -> htt
 
 
 async def test_second_read_asks_no_database(
-    client: httpx.AsyncClient, list_book: ListBook, resources: Resources
+    client: httpx.AsyncClient, list_book: ListBook, resources: SqlResources
 ) -> None:
     book = await list_book(9)
     first = await client.get(f"/books/{book['book_id']}")
@@ -73,7 +73,7 @@ async def test_second_read_asks_no_database(
 
 
 async def test_cached_book_is_forgotten_after_its_time(
-    servers: Any, list_book: ListBook, resources: Resources
+    servers: Any, list_book: ListBook, resources: SqlResources
 ) -> None:
     book = await list_book(9)
     cache = BookCache(servers.redis_url, ttl_seconds=1)
@@ -87,7 +87,7 @@ async def test_cached_book_is_forgotten_after_its_time(
 
 
 async def test_silent_redis_costs_one_timeout_not_one_a_request(
-    resources: Resources, list_book: ListBook, silent: SilentServer
+    resources: SqlResources, list_book: ListBook, silent: SilentServer
 ) -> None:
     book = await list_book(9)
     cache = BookCache(silent.url, ttl_seconds=5, pause_seconds=3600)
@@ -100,7 +100,7 @@ async def test_silent_redis_costs_one_timeout_not_one_a_request(
 
 
 async def test_without_redis_books_are_read_and_forgotten_all_the_same(
-    resources: Resources, list_book: ListBook
+    resources: SqlResources, list_book: ListBook
 ) -> None:
     book = await list_book(9)
     cache = BookCache("redis://127.0.0.1:1/0", ttl_seconds=5, pause_seconds=0)
@@ -136,7 +136,7 @@ async def test_connection_that_closes_before_a_command_is_written_costs_no_read(
 
 
 async def test_cache_is_used_again_once_redis_is_back(
-    servers: Any, resources: Resources, list_book: ListBook
+    servers: Any, resources: SqlResources, list_book: ListBook
 ) -> None:
     book = await list_book(9)
     cache = BookCache(servers.redis_url, ttl_seconds=60, pause_seconds=0)

@@ -11,7 +11,7 @@ from sqlalchemy import func, select, update
 from catalog_service.cache import BookCache
 from catalog_service.expiry import LOT, ExpirySweeper
 from catalog_service.tables import RESERVATIONS
-from chassis import Resources
+from chassis import SqlResources
 from contracts.models.catalog import ReleaseStock, ReserveStock, RestockItems
 from contracts.models.order import OrderConfirmed
 from messaging import DeadLetter, Sender
@@ -43,12 +43,12 @@ def confirmed(command: ReserveStock) -> OrderConfirmed:
     )
 
 
-def sweeper(resources: Resources) -> ExpirySweeper:
+def sweeper(resources: SqlResources) -> ExpirySweeper:
     cache = BookCache(None, ttl_seconds=5)
     return ExpirySweeper(resources.outbox, Sender("catalog"), cache, interval_seconds=30)
 
 
-async def let_time_pass(resources: Resources) -> None:
+async def let_time_pass(resources: SqlResources) -> None:
     """A day passes for every hold."""
     past = func.now() - timedelta(seconds=1)
     async with resources.engine.begin() as connection:
@@ -60,7 +60,7 @@ async def let_time_pass(resources: Resources) -> None:
 
 
 async def test_only_holds_whose_time_is_up_expire(
-    resources: Resources, list_book: ListBook, send: Send, stock: Stock
+    resources: SqlResources, list_book: ListBook, send: Send, stock: Stock
 ) -> None:
     book = await list_book(10)
     await send(reserve(book, 2))
@@ -72,7 +72,7 @@ async def test_only_holds_whose_time_is_up_expire(
 
 
 async def test_expiry_tells_the_level(
-    resources: Resources, list_book: ListBook, send: Send, sent: Sent
+    resources: SqlResources, list_book: ListBook, send: Send, sent: Sent
 ) -> None:
     book = await list_book(10)
     await send(reserve(book, 10))
@@ -82,7 +82,7 @@ async def test_expiry_tells_the_level(
 
 
 async def test_several_sweepers_share_the_work(
-    resources: Resources, list_book: ListBook, send: Send, stock: Stock
+    resources: SqlResources, list_book: ListBook, send: Send, stock: Stock
 ) -> None:
     book = await list_book(1000)
     await send(*(reserve(book, 1) for _ in range(LOT + 50)))
@@ -93,7 +93,7 @@ async def test_several_sweepers_share_the_work(
 
 
 async def test_order_confirmed_after_its_hold_expired_takes_the_copies_again(
-    resources: Resources, list_book: ListBook, send: Send, stock: Stock
+    resources: SqlResources, list_book: ListBook, send: Send, stock: Stock
 ) -> None:
     book = await list_book(10)
     command = reserve(book, 4)
@@ -106,7 +106,7 @@ async def test_order_confirmed_after_its_hold_expired_takes_the_copies_again(
 
 
 async def test_order_confirmed_after_its_copies_went_to_another_is_a_dead_letter(
-    resources: Resources, list_book: ListBook, send: Send, stock: Stock
+    resources: SqlResources, list_book: ListBook, send: Send, stock: Stock
 ) -> None:
     book = await list_book(4)
     late = reserve(book, 4)
@@ -122,7 +122,7 @@ async def test_order_confirmed_after_its_copies_went_to_another_is_a_dead_letter
 
 
 async def test_expired_order_is_released_and_restocked_without_effect(
-    resources: Resources, list_book: ListBook, send: Send, sent: Sent, stock: Stock
+    resources: SqlResources, list_book: ListBook, send: Send, sent: Sent, stock: Stock
 ) -> None:
     book = await list_book(10)
     released, cancelled = reserve(book, 1), reserve(book, 1)
@@ -140,7 +140,7 @@ async def test_expired_order_is_released_and_restocked_without_effect(
 
 
 async def test_expiring_hold_that_is_being_confirmed_is_left_alone(
-    resources: Resources, list_book: ListBook, send: Send
+    resources: SqlResources, list_book: ListBook, send: Send
 ) -> None:
     book = await list_book(10)
     command = reserve(book, 1)

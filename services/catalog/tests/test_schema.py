@@ -8,7 +8,7 @@ from sqlalchemy import insert, update
 from sqlalchemy.exc import IntegrityError
 
 from catalog_service.tables import BOOKS, METADATA, RESERVATIONS
-from chassis import Resources
+from chassis import SqlResources
 from chassis.migrations import drift
 from stack import EmbeddedServers
 
@@ -30,7 +30,7 @@ async def test_migrations_and_tables_agree(servers: EmbeddedServers) -> None:
     ],
 )
 async def test_database_refuses_stock_that_cannot_be(
-    resources: Resources, list_book: ListBook, change: dict[str, int], constraint: str
+    resources: SqlResources, list_book: ListBook, change: dict[str, int], constraint: str
 ) -> None:
     await list_book(10)
     with pytest.raises(IntegrityError, match=constraint):
@@ -38,7 +38,7 @@ async def test_database_refuses_stock_that_cannot_be(
             await connection.execute(update(BOOKS).values(**change))
 
 
-async def test_database_refuses_a_hold_that_never_expires(resources: Resources) -> None:
+async def test_database_refuses_a_hold_that_never_expires(resources: SqlResources) -> None:
     hold = {"order_id": "00000000-0000-4000-8000-000000000001", "status": "held", "copies": {}}
     with pytest.raises(IntegrityError, match="reservations_only_holds_expire"):
         async with resources.engine.begin() as connection:

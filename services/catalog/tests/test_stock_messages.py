@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from sqlalchemy import event, func, select, text
 
 from catalog_service.tables import RESERVATIONS
-from chassis import Resources
+from chassis import SqlResources
 from contracts.models.catalog import ReconcileStock, ReleaseStock, ReserveStock, RestockItems
 from contracts.models.order import OrderConfirmed
 from messaging import DeadLetter, Envelope
@@ -264,7 +264,7 @@ async def test_changed_stock_is_seen_at_once_though_books_are_cached(
 
 
 async def test_batch_of_ten_takes_six_statements_and_one_commit(
-    list_book: ListBook, send: Send, resources: Resources
+    list_book: ListBook, send: Send, resources: SqlResources
 ) -> None:
     books = [await list_book(100) for _ in range(3)]
     commands = [reserve(order_id(), *((book, 1) for book in books)) for _ in range(10)]

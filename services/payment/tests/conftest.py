@@ -22,7 +22,7 @@ from pydantic import BaseModel
 from sqlalchemy import delete, func, update
 
 from chassis.migrations import migrate
-from chassis.resources import Resources, open_resources
+from chassis.sql import SqlResources, open_sql_resources
 from chassis.web import build_app
 from contracts.models.common import Money
 from contracts.models.payment import (
@@ -137,7 +137,12 @@ class Shop:
     """The running payment service as the order service, its readers and the gateway see it."""
 
     def __init__(
-        self, world: World, resources: Resources, http: httpx.AsyncClient, parts: Any, events: Any
+        self,
+        world: World,
+        resources: SqlResources,
+        http: httpx.AsyncClient,
+        parts: Any,
+        events: Any,
     ) -> None:
         self.world = world
         self.simulator = world.simulator
@@ -349,10 +354,13 @@ def open_shop(world: World) -> OpenShop:
         base = f"http://127.0.0.1:{listener.getsockname()[1]}"
         settings = _settings(world, **overrides)
         async with (
-            open_resources("payment", settings, SERVICE.tables, Tracing(None)) as opened_resources,
+            open_sql_resources(
+                "payment", settings, SERVICE.tables, Tracing(None)
+            ) as opened_resources,
             httpx.AsyncClient(base_url=base) as http,
         ):
-            resources = replace(opened_resources, sqs=ShortPolls(opened_resources.sqs))
+            clients = {**opened_resources.clients, "sqs": ShortPolls(opened_resources.sqs)}
+            resources = replace(opened_resources, clients=clients)
             for url in (world.applied.queue_urls["payment"], world.applied.queue_urls["order"]):
                 await resources.sqs.purge_queue(QueueUrl=url)
             parts = await compose(resources)

@@ -13,9 +13,11 @@ from chassis.problems import (
     problem_responses,
 )
 from chassis.queue_worker import QueueWorker
-from chassis.resources import Resources
-from chassis.server import Parts, Service, Worker, main
-from chassis.settings import ServiceSettings
+from chassis.resources import NotReady, Resources, Worker
+from chassis.server import main
+from chassis.service import Parts, Service
+from chassis.settings import ServiceSettings, SqlSettings
+from chassis.sql import SqlResources, SqlService
 from chassis.views import UUID_PATTERN, Count, Counts, View
 
 __all__ = [
@@ -26,12 +28,16 @@ __all__ = [
     "Count",
     "Counts",
     "HttpConnections",
+    "NotReady",
     "Parts",
     "Problem",
     "QueueWorker",
     "Resources",
     "Service",
     "ServiceSettings",
+    "SqlResources",
+    "SqlService",
+    "SqlSettings",
     "View",
     "Worker",
     "main",

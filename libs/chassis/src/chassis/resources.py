@@ -1,19 +1,15 @@
-"""What a process holds open: the database engine, the AWS clients, the outbox with its relay.
+"""What a process holds open: its AWS clients, and what it knows of its place among the services.
 
 Guarantee: opened once, bounded, and closed in reverse order however the process ends.
 """
 
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-import orjson
 from botocore.exceptions import BotoCoreError, ClientError
-from sqlalchemy import event
-from sqlalchemy.exc import DisconnectionError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from tenacity import before_sleep_log, retry, retry_if_exception_type, stop_after_delay
 from tenacity import wait_exponential_jitter as exponential_jitter
 
@@ -21,40 +17,75 @@ from chassis.aws import open_clients
 from chassis.connections import HttpConnections
 from chassis.settings import ServiceSettings
 from contracts import Topology, load_topology
-from messaging import MessagingTables, Outbox, Relay
+from idempotency import Inbox
 from observability import Tracing
 
 log = logging.getLogger(__name__)
 
-# asyncpg would wait a minute for a connection, and for an answer for ever. An answer that is this
-# late will not come: its connection is dead, though nobody has said so. Beside a saga's shortest
-# deadline (90 s) there is time for a second try.
-CONNECT_SECONDS = 10.0
-ANSWER_SECONDS = 30.0
-# Between two statements of a transaction lies hardly more than arithmetic, or a call to the bus. A
-# process that stands still there (frozen, or out of the server's reach) keeps its row locks, and
-# with them everybody who sells the same books; after this long the server ends its session.
-IDLE_IN_TRANSACTION_SECONDS = 10.0
+
+class Worker(Protocol):
+    """A background activity: `run` returns soon after `stop`, with its work in hand finished."""
+
+    async def run(self) -> None: ...
+
+    def stop(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
+class NotReady(Exception):
+    """What the service stands on does not answer; the text says what, and never shows a secret."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
-    """The open resources of one process of one service."""
+    """The open resources of one process of one service.
+
+    `clients` are the AWS clients that the service asked for, by the names that AWS gives them.
+    """
 
     service: str
     settings: ServiceSettings
     topology: Topology
-    engine: AsyncEngine
-    reader: AsyncEngine
-    events: Any
-    sqs: Any
-    dynamodb: Any
-    tables: MessagingTables
-    outbox: Outbox
-    relay: Relay
+    clients: Mapping[str, Any]
     tracing: Tracing
     # How the service reaches third parties by HTTP.
     connect: Callable[..., HttpConnections] = HttpConnections
+
+    @property
+    def sqs(self) -> Any:
+        """The queues' client."""
+        return self.clients["sqs"]
+
+    @property
+    def dynamodb(self) -> Any:
+        """The tables' client."""
+        return self.clients["dynamodb"]
+
+    @property
+    def inbox(self) -> Inbox:
+        """What a service without SQL has handled."""
+        return Inbox(self.dynamodb, table=self.table("ledger"), scope=f"{self.service}-inbox")
+
+    @property
+    def senders(self) -> Sequence[Worker]:
+        """What sends the process's results out, in every role; it is stopped last."""
+        return ()
+
+    @property
+    def keepers(self) -> Sequence[Worker]:
+        """What the worker role does for the resources' own sake."""
+        return ()
+
+    async def check(self) -> None:
+        """Return if what the service stands on answers; raises NotReady."""
+        try:
+            await self.inbox.census()
+        except (ClientError, BotoCoreError, OSError) as error:
+            raise NotReady(f"DynamoDB does not answer: {type(error).__name__}") from None
+
+    async def census(self) -> dict[str, Any]:
+        """Messages `sent`, in the `outbox`, and `handled`, for the balance sheet."""
+        nothing = {"pending": 0, "parked": 0}
+        return {"sent": {}, "outbox": nothing, "handled": dict(await self.inbox.census())}
 
     def table(self, purpose: str) -> str:
         """The name of the DynamoDB table for a purpose: 'ledger' or 'http-idempotency'."""
@@ -83,68 +114,31 @@ class Resources:
         return await look_up()
 
 
-def refuse_closed(connection: Any, _record: Any, _proxy: Any) -> None:
-    """Take no connection from the pool that the server has closed (a restart, a failover).
-
-    asyncpg learns that from the socket, so asking costs nothing. The pool then opens another.
-    """
-    if connection.driver_connection.is_closed():
-        raise DisconnectionError("the server has closed this connection")
-
-
 @asynccontextmanager
 async def open_resources(
-    service: str,
-    settings: ServiceSettings,
-    tables: MessagingTables,
-    tracing: Tracing,
-    aws: Sequence[str] = ("events", "sqs", "dynamodb"),
+    service: str, settings: ServiceSettings, tracing: Tracing, aws: Sequence[str]
 ) -> AsyncIterator[Resources]:
-    """Open everything; nothing is contacted yet except that AWS clients read their credentials.
-
-    `aws` names the clients to open; `dynamodb` is None where a service keeps nothing there.
+    """Open a client of each service that `aws` names; nothing is contacted yet, except that clients
+    read their credentials.
     """
     async with AsyncExitStack() as stack:
-        engine = create_async_engine(
-            settings.database_url.get_secret_value(),
-            pool_size=settings.database_pool_size,
-            max_overflow=0,
-            pool_timeout=10,
-            pool_recycle=1800,
-            connect_args={
-                "timeout": CONNECT_SECONDS,
-                "command_timeout": ANSWER_SECONDS,
-                "server_settings": {
-                    "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_SECONDS:g}s"
-                },
-            },
-            json_serializer=lambda value: orjson.dumps(value).decode(),
-            json_deserializer=orjson.loads,
-        )
-        stack.push_async_callback(engine.dispose)
-        event.listen(engine.sync_engine, "checkout", refuse_closed)
-        tracing.instrument_engine(engine)
-        clients = await open_clients(
-            stack,
-            *aws,
-            region=settings.aws_region,
-            endpoint_url=settings.aws_endpoint_url,
-            short_way=not tracing.enabled,
-        )
-        topology = load_topology()
-        relay = Relay(engine, tables, clients["events"], bus=topology.bus)
         yield Resources(
             service=service,
             settings=settings,
-            topology=topology,
-            engine=engine,
-            # The same pool, for single reads: without BEGIN and ROLLBACK around them.
-            reader=engine.execution_options(isolation_level="AUTOCOMMIT"),
-            events=clients["events"],
-            sqs=clients["sqs"],
-            dynamodb=clients.get("dynamodb"),
-            tables=tables,
-            outbox=Outbox(engine, tables, relay.wake),
-            relay=relay,
+            topology=load_topology(),
+            clients=await clients_of(stack, settings, tracing, aws),
             tracing=tracing,
         )
+
+
+async def clients_of(
+    stack: AsyncExitStack, settings: ServiceSettings, tracing: Tracing, aws: Sequence[str]
+) -> dict[str, Any]:
+    """The AWS clients, by name, for as long as the stack lives."""
+    return await open_clients(
+        stack,
+        *aws,
+        region=settings.aws_region,
+        endpoint_url=settings.aws_endpoint_url,
+        short_way=not tracing.enabled,
+    )

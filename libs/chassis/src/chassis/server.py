@@ -4,8 +4,8 @@ Guarantee: on SIGTERM or SIGINT the process takes nothing new, finishes what it 
 publishes what it committed, and exits; a background task that dies takes the process with it,
 so that whoever supervises it can start a whole one.
 
-    web     HTTP API and relay          worker   consumer, sweeps and relay
-    all     both in one process         migrate  bring the database's schema up to date, then exit
+    web     HTTP API                worker   consumer and sweeps
+    all     both in one process     migrate  bring the database's schema up to date, then exit
 """
 
 import argparse
@@ -15,20 +15,16 @@ import gc
 import logging
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Iterator, Sequence
 
 import uvicorn
 import uvloop
-from fastapi import APIRouter
 from pydantic import ValidationError
-from sqlalchemy import MetaData
 
-from chassis.resources import Resources, open_resources
+from chassis.resources import Worker
+from chassis.service import Service
 from chassis.settings import ServiceSettings
 from chassis.web import build_app
-from messaging import MessagingTables, RepublishSweeper
 from observability import configure_logging, configure_tracing
 
 log = logging.getLogger(__name__)
@@ -42,49 +38,12 @@ WORK_SECONDS = 6.0
 GC_THRESHOLDS = (20_000, 20, 50)
 
 
-class Worker(Protocol):
-    """A background activity: `run` returns soon after `stop`, with its work in hand finished."""
-
-    async def run(self) -> None: ...
-
-    def stop(self) -> None: ...
-
-
-@dataclass(slots=True)
-class Parts:
-    """What a composition root made of the resources.
-
-    `application` is what the routers put on HTTP, for who calls it in the same process; `routers`
-    are made for the web role alone.
-    """
-
-    application: Any = None
-    routers: Callable[[], Sequence[APIRouter]] = list
-    workers: Sequence[Worker] = ()
-    web_workers: Sequence[Worker] = field(default_factory=list)
-    closers: Sequence[Callable[[], Awaitable[None]]] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Service:
-    """A service as its `app.py` declares it."""
-
-    name: str
-    title: str
-    package: str
-    settings: type[ServiceSettings]
-    metadata: MetaData
-    tables: MessagingTables
-    compose: Callable[[Resources], Awaitable[Parts]]
-    aws: tuple[str, ...] = ("events", "sqs", "dynamodb")
-
-
 def main(service: Service, argv: Sequence[str] | None = None) -> None:
     """The entry point of `python -m <package> web|worker|all|migrate`."""
     parser = argparse.ArgumentParser(
         prog=f"python -m {service.package}", description=f"{service.title}: one service, by role."
     )
-    parser.add_argument("role", choices=["web", "worker", "all", "migrate"])
+    parser.add_argument("role", choices=service.roles)
     role = parser.parse_args(argv).role
     try:
         settings = service.settings()
@@ -98,9 +57,7 @@ def main(service: Service, argv: Sequence[str] | None = None) -> None:
     )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         if role == "migrate":
-            from chassis.migrations import migrate  # Alembic costs the other roles 8 MB.
-
-            runner.run(migrate(settings.database_url.get_secret_value(), service.package))
+            runner.run(service.migrate(settings))
         else:
             sys.exit(runner.run(_serve(service, settings, role)))
 
@@ -123,14 +80,12 @@ async def _serve(service: Service, settings: ServiceSettings, role: str) -> int:
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stopping.set)
-    async with open_resources(
-        service.name, settings, service.tables, tracing, service.aws
-    ) as resources:
+    async with service.open(settings, tracing) as resources:
         parts = await service.compose(resources)
         workers: list[Worker] = []
         if role in ("worker", "all"):
             workers.extend(parts.workers)
-            workers.append(_republish(service, resources))
+            workers.extend(resources.keepers)
         if role in ("web", "all"):
             workers.extend(parts.web_workers)
         app = build_app(service.title, resources, parts.routers() if role != "worker" else ())
@@ -152,33 +107,26 @@ async def _serve(service: Service, settings: ServiceSettings, role: str) -> int:
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
-        code = await _run_until(stopping, server, workers, resources.relay)
+        code = await _run_until(stopping, server, workers, resources.senders)
         for close in parts.closers:
             await close()
     tracing.shutdown()
     return code
 
 
-def _republish(service: Service, resources: Resources) -> Worker:
-    return RepublishSweeper(
-        resources.engine,
-        service.tables,
-        resources.events,
-        service=service.name,
-        bus=resources.topology.bus,
-    )
-
-
 async def _run_until(
-    stopping: asyncio.Event, server: uvicorn.Server, workers: Sequence[Worker], relay: Worker
+    stopping: asyncio.Event,
+    server: uvicorn.Server,
+    workers: Sequence[Worker],
+    senders: Sequence[Worker],
 ) -> int:
     """Run all until asked to stop or until one of them ends by itself; 0 if it was asked."""
     serving = asyncio.create_task(server.serve(), name="web server")
-    relaying = asyncio.create_task(relay.run(), name="relay")
+    sending = [asyncio.create_task(s.run(), name=type(s).__name__) for s in senders]
     working = [asyncio.create_task(w.run(), name=type(w).__name__) for w in workers]
     asked = asyncio.create_task(stopping.wait())
     done, _ = await asyncio.wait(
-        [asked, serving, relaying, *working], return_when=asyncio.FIRST_COMPLETED
+        [asked, serving, *sending, *working], return_when=asyncio.FIRST_COMPLETED
     )
     failed = [task for task in done if task is not asked]
     for task in failed:
@@ -190,14 +138,17 @@ async def _run_until(
         worker.stop()
     began = asyncio.get_running_loop().time()
     await _settle([serving, *working], WORK_SECONDS)
-    relay.stop()
+    for sender in senders:
+        sender.stop()
     used = asyncio.get_running_loop().time() - began
-    await _settle([relaying], SHUTDOWN_SECONDS - used)
+    await _settle(sending, SHUTDOWN_SECONDS - used)
     asked.cancel()
     return 1 if failed else 0
 
 
 async def _settle(tasks: Sequence[asyncio.Task[None]], seconds: float) -> None:
+    if not tasks:
+        return
     _, late = await asyncio.wait(tasks, timeout=seconds)
     for task in late:
         log.warning("%s did not finish in time; its messages will come again", task.get_name())

@@ -39,10 +39,6 @@ class ServiceSettings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
 
-    database_url: Annotated[SecretStr, AfterValidator(_is_database_url)] = Field(
-        description=DATABASE_URL_FORM
-    )
-    database_pool_size: int = Field(default=8, ge=1, le=100)
     aws_endpoint_url: str | None = Field(
         default=None, description="an emulator's address; absent on AWS"
     )
@@ -63,3 +59,12 @@ class ServiceSettings(BaseSettings):
     trace_file: Path | None = Field(
         default=None, description="append finished spans to this file, one JSON object a line"
     )
+
+
+class SqlSettings(ServiceSettings):
+    """Those of a service that keeps its state in PostgreSQL."""
+
+    database_url: Annotated[SecretStr, AfterValidator(_is_database_url)] = Field(
+        description=DATABASE_URL_FORM
+    )
+    database_pool_size: int = Field(default=8, ge=1, le=100)

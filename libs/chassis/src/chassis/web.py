@@ -1,8 +1,8 @@
 """The web application of a process: the service's routers, health, metrics and operators' views.
 
-Guarantee: `/health/ready` is green only while the database answers; `/health/live` as long as the
-event loop does. `/openapi.json` is the service's contract, word for word; `/docs` shows it, without
-a script from anywhere else.
+Guarantee: `/health/ready` is green only while what the service stands on answers; `/health/live` as
+long as the event loop does. `/openapi.json` is the service's contract, word for word; `/docs` shows
+it, without a script from anywhere else.
 """
 
 import asyncio
@@ -12,15 +12,12 @@ from functools import partial
 from botocore.exceptions import BotoCoreError, ClientError
 from fastapi import APIRouter, FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
 
 from chassis.edge import Edge
 from chassis.problems import UNAVAILABLE, Problem, install_problem_handlers
-from chassis.resources import Resources
+from chassis.resources import NotReady, Resources
 from chassis.views import Health, MessageCensus
 from contracts.openapi import load_openapi
-from messaging import handled_census
 
 READY_TIMEOUT_SECONDS = 2.0
 
@@ -64,12 +61,11 @@ def _operations(resources: Resources) -> APIRouter:
         """The process can do its work."""
         try:
             async with asyncio.timeout(READY_TIMEOUT_SECONDS):
-                async with resources.engine.connect() as connection:
-                    await connection.execute(text("SELECT 1"))
-        except (SQLAlchemyError, OSError, TimeoutError) as error:
-            raise Problem(
-                503, "not_ready", f"The database does not answer: {_driver_error(error)}."
-            ) from None
+                await resources.check()
+        except TimeoutError:
+            raise Problem(503, "not_ready", "What the service stands on is slow.") from None
+        except NotReady as error:
+            raise Problem(503, "not_ready", f"{error}.") from None
         return Health(status="ready")
 
     @router.get("/metrics", operation_id="get_metrics", include_in_schema=False)
@@ -82,19 +78,12 @@ def _operations(resources: Resources) -> APIRouter:
         return MessageCensus.model_validate(
             {
                 "service": resources.service,
-                **await resources.outbox.census(),
-                "handled": await handled_census(resources.engine, resources.tables),
+                **await resources.census(),
                 "dead_lettered": await _dead_lettered(resources),
             }
         )
 
     return router
-
-
-def _driver_error(error: BaseException) -> str:
-    """The driver's name for it, as InvalidPasswordError is; SQLAlchemy's says only DBAPIError."""
-    adapted = getattr(error, "orig", None)
-    return type(getattr(adapted, "__cause__", None) or adapted or error).__name__
 
 
 async def _dead_lettered(resources: Resources) -> int:

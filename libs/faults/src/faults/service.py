@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from chassis import HttpConnections, Resources, Service, ServiceSettings, Worker
+from chassis import HttpConnections, SqlResources, SqlService, SqlSettings, Worker
 from contracts import Topology
 from faults.engine import Database
 from faults.memory.aws import MemoryAws
@@ -29,9 +29,9 @@ class ServiceProcess:
     whether somebody looks for a bus that has forgotten everything.
     """
 
-    service: Service
+    service: SqlService
     role: str
-    settings: ServiceSettings
+    settings: SqlSettings
     topology: Topology
     database: Database
     aws: MemoryAws
@@ -70,7 +70,7 @@ class ServiceProcess:
         for worker_ended in done:
             worker_ended.result()  # Raises what it died of.
 
-    def _resources(self, life: Incarnation) -> Resources:
+    def _resources(self, life: Incarnation) -> SqlResources:
         engine: Any = self.database.engine(life)
         life.on_death.append(engine.abort)
         events = self.aws.events(life)
@@ -81,15 +81,17 @@ class ServiceProcess:
             bus=self.topology.bus,
             sweep_seconds=SWEEP_SECONDS,
         )
-        return Resources(
+        return SqlResources(
             service=self.service.name,
             settings=self.settings,
             topology=self.topology,
+            clients={
+                "events": events,
+                "sqs": self.aws.sqs(life),
+                "dynamodb": self.aws.dynamodb(life),
+            },
             engine=engine,
             reader=engine.execution_options(isolation_level="AUTOCOMMIT"),
-            events=events,
-            sqs=self.aws.sqs(life),
-            dynamodb=self.aws.dynamodb(life) if "dynamodb" in self.service.aws else None,
             tables=self.service.tables,
             outbox=Outbox(engine, self.service.tables, relay.wake),
             relay=relay,

@@ -16,7 +16,7 @@ import orjson
 from pydantic import BaseModel, SecretStr
 from sqlalchemy import Table, insert
 
-from chassis import HttpConnections, Problem, Service, ServiceSettings
+from chassis import HttpConnections, Problem, SqlService, SqlSettings
 from contracts import Topology
 from faults.engine import Database, NewDatabase
 from faults.loop import EPOCH, VirtualLoop, wall_seconds
@@ -51,7 +51,7 @@ class Process:
     `<service>-<role>`; `without` names classes of workers that are left out.
     """
 
-    service: Service
+    service: SqlService
     role: str = "worker"
     settings: Mapping[str, Any] = field(default_factory=dict)
     name: str = ""
@@ -63,7 +63,7 @@ class Process:
             object.__setattr__(self, "name", f"{self.service.name}-{self.role}")
 
     @cached_property
-    def all_settings(self) -> ServiceSettings:
+    def all_settings(self) -> SqlSettings:
         """Production's, but for `settings` and for the database, which is in memory."""
         return self.service.settings(**{"database_url": _DATABASE, **self.settings})
 
@@ -74,7 +74,7 @@ class Process:
         return _process_of, (reference, *rest)
 
 
-def _reference_of(service: Service) -> str:
+def _reference_of(service: SqlService) -> str:
     module = service.compose.__module__
     for name, value in vars(sys.modules[module]).items():
         if value is service:

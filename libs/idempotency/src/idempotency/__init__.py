@@ -1,4 +1,4 @@
-"""Idempotency in DynamoDB: a ledger of processed messages, and HTTP's Idempotency-Key.
+"""Idempotency in DynamoDB: a ledger of processed messages, an inbox, and HTTP's Idempotency-Key.
 
 Guarantee: of all who claim a key at the same time one gets it, and a holder that dies gives it up.
 """
@@ -12,6 +12,7 @@ from idempotency.http_keys import (
     StoredResponse,
     fingerprint,
 )
+from idempotency.inbox import Inbox
 from idempotency.ledger import Claim, ClaimState, Ledger
 from idempotency.records import RecordsUnavailable
 
@@ -21,6 +22,7 @@ __all__ = [
     "Claimed",
     "HttpIdempotency",
     "InProgress",
+    "Inbox",
     "KeyReused",
     "Ledger",
     "RecordsUnavailable",

@@ -8,6 +8,7 @@ from messaging.dispatch import dispatcher
 from messaging.envelope import Envelope, derived_id, utc_now
 from messaging.errors import ContractViolation, DeadLetter, MessageTooLarge, RetryLater
 from messaging.outbox import Outbox, Transaction, interruptible_sleep
+from messaging.reactions import Reaction, reactor
 from messaging.relay import Relay
 from messaging.republish import RepublishSweeper
 from messaging.tables import MessagingTables, messaging_tables
@@ -31,6 +32,7 @@ __all__ = [
     "MessageTooLarge",
     "MessagingTables",
     "Outbox",
+    "Reaction",
     "Relay",
     "RepublishSweeper",
     "RetryLater",
@@ -46,5 +48,6 @@ __all__ = [
     "interruptible_sleep",
     "is_outage",
     "messaging_tables",
+    "reactor",
     "utc_now",
 ]

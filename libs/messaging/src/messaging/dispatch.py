@@ -4,7 +4,9 @@ Guarantee: no handler ever sees a payload that breaks its contract, nor one of a
 """
 
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
+
+from pydantic import BaseModel
 
 from contracts import (
     ContractViolationError,
@@ -18,27 +20,48 @@ from messaging.errors import ContractViolation, UnknownMessage
 from messaging.transactions import Route, Transactions, W
 
 
-def dispatcher(
-    routes: Iterable[Route[W]], transactions: Transactions[W]
-) -> Callable[[Envelope], Awaitable[bool]]:
-    """A `handle(envelope)` for the consumer."""
-    by_contract: dict[tuple[str, int], Route[Any]] = {}
-    for route in routes:
-        contract = message_type_of(route.message)
-        by_contract[(contract.name, contract.version)] = route
+class Handled(Protocol):
+    """What says which message it is for."""
 
-    async def handle(message: Envelope) -> bool:
-        route = by_contract.get((message.type, message.version))
-        if route is None:
+    @property
+    def message(self) -> type[BaseModel]: ...
+
+
+H = TypeVar("H", bound=Handled)
+
+
+class Table(Generic[H]):
+    """What handles which message, by its contract."""
+
+    def __init__(self, handled: Iterable[H]) -> None:
+        self._by_contract: dict[tuple[str, int], H] = {}
+        for each in handled:
+            contract = message_type_of(each.message)
+            self._by_contract[(contract.name, contract.version)] = each
+
+    def find(self, message: Envelope) -> tuple[H, BaseModel]:
+        """What handles the message, and its payload; raises UnknownMessage, ContractViolation."""
+        found = self._by_contract.get((message.type, message.version))
+        if found is None:
             try:
                 message_type(message.type, message.version)
             except UnknownMessageError as error:
                 raise UnknownMessage(str(error)) from None
             raise UnknownMessage(f"nothing here handles {message.dataschema}")
         try:
-            payload = parse(message.type, message.version, message.data)
+            return found, parse(message.type, message.version, message.data)
         except ContractViolationError as error:
             raise ContractViolation(str(error)) from None
+
+
+def dispatcher(
+    routes: Iterable[Route[W]], transactions: Transactions[W]
+) -> Callable[[Envelope], Awaitable[bool]]:
+    """A `handle(envelope)` for the consumer."""
+    table: Table[Route[Any]] = Table(routes)
+
+    async def handle(message: Envelope) -> bool:
+        route, payload = table.find(message)
         return await transactions.handle(message, payload, route)
 
     return handle

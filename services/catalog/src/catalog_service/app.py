@@ -11,11 +11,11 @@ from catalog_service.invalidation import Invalidation
 from catalog_service.settings import CatalogSettings
 from catalog_service.store import StockUnitOfWork
 from catalog_service.tables import MESSAGING, METADATA
-from chassis import Parts, QueueWorker, Resources, Service
+from chassis import Parts, QueueWorker, SqlResources, SqlService
 from messaging import Sender, Transactions, dispatcher
 
 
-async def compose(resources: Resources) -> Parts:
+async def compose(resources: SqlResources) -> Parts:
     """Wire the service onto open resources."""
     settings = resources.settings
     assert isinstance(settings, CatalogSettings)
@@ -43,7 +43,7 @@ async def compose(resources: Resources) -> Parts:
     )
 
 
-SERVICE = Service(
+SERVICE = SqlService(
     name="catalog",
     title="Catalog service",
     package="catalog_service",

@@ -36,7 +36,11 @@ _DESCRIPTION = [
     "isbn", "title", "authors", "subjects", "language", "year", "price_minor", "currency",
 ]  # fmt: skip
 _LISTED = select(
-    BOOKS.c.book_id, *(BOOKS.c[name] for name in _DESCRIPTION), BOOKS.c.version, BOOKS.c.on_hand
+    BOOKS.c.book_id,
+    *(BOOKS.c[name] for name in _DESCRIPTION),
+    BOOKS.c.version,
+    BOOKS.c.on_hand,
+    BOOKS.c.stock_version,
 )
 _LOCK = (
     _LISTED.where(
@@ -159,7 +163,12 @@ class _Overtaken(Exception):
 
 
 def _listed(row: Any) -> Listed:
-    return Listed(Book(*row[:9]), version=row.version, available=row.on_hand)
+    return Listed(
+        Book(*row[:9]),
+        version=row.version,
+        available=row.on_hand,
+        stock_version=row.stock_version,
+    )
 
 
 def _row(listed: Listed) -> dict[str, Any]:

@@ -112,6 +112,7 @@ class BookView(BookDescription):
     book_id: Id
     available: int = Field(ge=0, description="Copies on hand that are not reserved.")
     version: int = Field(ge=1, description="Grows with each change of the book.")
+    stock_version: int = Field(ge=1, description="Grows with each change of the stock.")
 
 
 class BookPage(BaseModel):
@@ -183,6 +184,7 @@ def view(listed: Listed) -> dict[str, Any]:
         "price": {"amount_minor": book.price_minor, "currency": book.currency},
         "available": listed.available,
         "version": listed.version,
+        "stock_version": listed.stock_version,
     }
     if book.isbn is not None:
         document["isbn"] = book.isbn

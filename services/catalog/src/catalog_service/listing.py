@@ -34,11 +34,12 @@ class Book:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A book with the version of its description, and the copies that can be ordered."""
+    """A book and the copies that can be ordered, each with its own version."""
 
     book: Book
     version: int
     available: int
+    stock_version: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,10 @@ Guarantee: frozen once read.
 
 from pydantic import Field, SecretStr
 
-from chassis import ServiceSettings
+from chassis import SqlSettings
 
 
-class CatalogSettings(ServiceSettings):
+class CatalogSettings(SqlSettings):
     """Times in seconds."""
 
     redis_url: SecretStr | None = Field(

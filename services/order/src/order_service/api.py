@@ -12,13 +12,18 @@ from fastapi import APIRouter, Header, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from chassis import BODY_PROBLEMS, INVALID, UNAVAILABLE, UUID_PATTERN, Problem, problem_responses
-from contracts.models.common import OrderLine
+from contracts.models.common import Contact, OrderLine
 from idempotency import StoredResponse
+from order_service.contacts import Contacts
 from order_service.domain import OrderStatus, Refused
 from order_service.orders import Orders
 from order_service.views import CustomerId, OrderPage, OrderView, SagaCensus
 
 OrderId = Annotated[str, Path(pattern=UUID_PATTERN, description="The order.")]
+OfCustomer = Annotated[
+    str,
+    Path(min_length=1, max_length=64, pattern="^[A-Za-z0-9_-]+$", description="The customer."),
+]
 IdempotencyKey = Annotated[
     str | None,
     Header(
@@ -214,5 +219,34 @@ def order_routes(orders: Orders, max_wait_seconds: float) -> APIRouter:
     async def get_saga_census() -> SagaCensus:
         """Saga instances by saga and status."""
         return SagaCensus.model_validate(await orders.census())
+
+    return router
+
+
+def contact_routes(contacts: Contacts) -> APIRouter:
+    """The routes over customers' contacts."""
+    router = APIRouter(tags=["customers"])
+
+    @router.put(
+        "/customers/{customer_id}/contact",
+        operation_id="provide_contact",
+        status_code=204,
+        responses={**BODY_PROBLEMS, **UNAVAILABLE},
+    )
+    async def provide_contact(customer_id: OfCustomer, contact: Contact) -> Response:
+        """Say where the customer wants to be written to."""
+        await contacts.provide(customer_id, contact)
+        return Response(status_code=204)
+
+    @router.delete(
+        "/customers/{customer_id}/contact",
+        operation_id="erase_contact",
+        status_code=204,
+        responses={**INVALID, **UNAVAILABLE},
+    )
+    async def erase_contact(customer_id: OfCustomer) -> Response:
+        """Forget where the customer can be written to, in all services."""
+        await contacts.erase(customer_id)
+        return Response(status_code=204)
 
     return router

@@ -1,9 +1,10 @@
 """The order service's composition root: all of its wiring, and nothing else."""
 
-from chassis import Parts, QueueWorker, Resources, Service
+from chassis import Parts, QueueWorker, SqlResources, SqlService
 from idempotency import HttpIdempotency
 from messaging import Sender, Transactions, dispatcher
-from order_service.api import order_routes
+from order_service.api import contact_routes, order_routes
+from order_service.contacts import Contacts
 from order_service.handlers import ROUTES, SAGAS
 from order_service.orders import Orders
 from order_service.outcomes import Outcomes
@@ -13,7 +14,7 @@ from order_service.store import METADATA, SAGAS_TABLE, TABLES, OrderUnitOfWork, 
 from sagas import DeadlineSweeper, Orchestrator, SagaStore
 
 
-async def compose(resources: Resources) -> Parts:
+async def compose(resources: SqlResources) -> Parts:
     """Wire the service onto open resources."""
     settings = resources.settings
     assert isinstance(settings, OrderSettings)
@@ -39,7 +40,10 @@ async def compose(resources: Resources) -> Parts:
     return Parts(
         application=orders,
         closers=[keys.drain],
-        routers=lambda: [order_routes(orders, settings.max_wait_seconds)],
+        routers=lambda: [
+            order_routes(orders, settings.max_wait_seconds),
+            contact_routes(Contacts(resources.outbox, sender)),
+        ],
         web_workers=[outcomes],
         workers=[
             QueueWorker(resources, dispatcher(ROUTES, transactions)),
@@ -59,7 +63,7 @@ async def compose(resources: Resources) -> Parts:
     )
 
 
-SERVICE = Service(
+SERVICE = SqlService(
     name="order",
     title="Order service",
     package="order_service",

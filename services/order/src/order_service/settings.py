@@ -5,10 +5,10 @@ Guarantee: frozen once read.
 
 from pydantic import Field
 
-from chassis import ServiceSettings
+from chassis import SqlSettings
 
 
-class OrderSettings(ServiceSettings):
+class OrderSettings(SqlSettings):
     """Intervals in seconds."""
 
     max_wait_seconds: float = Field(

@@ -56,6 +56,19 @@ ORDERS = Table(
         name="orders_status_known",
     ),
 )
+# The number of each customer's latest contact; the contact itself stands in the outbox only.
+CONTACTS = Table(
+    "contacts",
+    METADATA,
+    Column("customer_id", Text, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+)
+# For erasing contacts; no other message is ever looked for by its subject.
+Index(
+    "outbox_contacts",
+    TABLES.outbox.c.subject,
+    postgresql_where=TABLES.outbox.c.type == "ContactProvided",
+)
 Index("orders_of_customer", ORDERS.c.customer_id, ORDERS.c.created_at, ORDERS.c.order_id)
 Index("orders_by_age", ORDERS.c.created_at, ORDERS.c.order_id)
 

@@ -5,7 +5,7 @@ Guarantee: importing it reads no environment and connects to nothing.
 
 from datetime import timedelta
 
-from chassis import Parts, QueueWorker, Resources, Service
+from chassis import Parts, QueueWorker, SqlResources, SqlService
 from idempotency import Ledger
 from messaging import Sender, Transactions, dispatcher
 from payment_service.api import payment_router, webhook_router
@@ -17,7 +17,7 @@ from payment_service.store import METADATA, TABLES, Payments, PaymentUnitOfWork
 from payment_service.sweep import GatewaySweep
 
 
-async def compose(resources: Resources) -> Parts:
+async def compose(resources: SqlResources) -> Parts:
     """Wire the service's parts onto open resources."""
     settings = resources.settings
     assert isinstance(settings, PaymentSettings)
@@ -59,7 +59,7 @@ async def compose(resources: Resources) -> Parts:
     )
 
 
-SERVICE = Service(
+SERVICE = SqlService(
     name="payment",
     title="Payment",
     package="payment_service",

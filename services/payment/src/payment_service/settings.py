@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr
 
-from chassis import ServiceSettings
+from chassis import SqlSettings
 
 
 def _is_header_value(value: SecretStr) -> SecretStr:
@@ -18,7 +18,7 @@ def _is_header_value(value: SecretStr) -> SecretStr:
     return value
 
 
-class PaymentSettings(ServiceSettings):
+class PaymentSettings(SqlSettings):
     """Read from the environment once, in `main`."""
 
     stripe_api_key: Annotated[SecretStr, AfterValidator(_is_header_value)]

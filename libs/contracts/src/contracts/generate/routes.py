@@ -23,11 +23,17 @@ DEAD_LETTER_RETENTION_SECONDS = 14 * DAY_SECONDS
 # EventBridge's own defaults for a custom bus, written down because they differ between bus kinds.
 RETRY = {"maximum_attempts": 185, "maximum_age_seconds": DAY_SECONDS}
 ARCHIVE = {"name": "bookstore-archive", "retention_days": 30}
+TTL = {"ttl_attribute": "expires_at"}
 TABLES = [
     {"name": "bookstore-ledger", "key": "pk", "ttl_attribute": "expires_at"},
     {"name": "bookstore-http-idempotency", "key": "pk", "ttl_attribute": "expires_at"},
     # What search remembers of who looked at or bought what; what notification knows of customers.
-    {"name": "bookstore-interactions", "key": "pk", "sort_key": "sk", "ttl_attribute": "expires_at"},
+    {
+        "name": "bookstore-interactions",
+        "key": "pk",
+        "sort_key": "sk",
+        "ttl_attribute": "expires_at",
+    },
     {"name": "bookstore-mails", "key": "pk", "sort_key": "sk", "ttl_attribute": "expires_at"},
 ]
 # docs.aws.amazon.com/eventbridge: an event pattern has at most 2,048 characters.

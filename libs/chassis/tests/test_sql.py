@@ -12,9 +12,9 @@ from sqlalchemy import MetaData, func, make_url, select
 from sqlalchemy.exc import DBAPIError
 
 from batching import Prepared, transaction
-from chassis import resources as chassis_resources
-from chassis.resources import Resources, open_resources
-from chassis.settings import ServiceSettings
+from chassis import sql as chassis_sql
+from chassis.settings import SqlSettings
+from chassis.sql import SqlResources, open_sql_resources
 from faults.proxy import Blackhole, Proxy
 from messaging import messaging_tables
 from messaging.consumer import is_outage
@@ -24,17 +24,17 @@ PID = select(func.pg_backend_pid().label("pid"))
 
 
 @asynccontextmanager
-async def opened(servers: Any, *, port: int | None = None) -> AsyncIterator[Resources]:
+async def opened(servers: Any, *, port: int | None = None) -> AsyncIterator[SqlResources]:
     url = make_url(servers.postgres_url("scratch"))
     if port is not None:
         url = url.set(port=port)
-    settings = ServiceSettings(
+    settings = SqlSettings(
         database_url=SecretStr(url.render_as_string(hide_password=False)),
         redis_url=servers.redis_url,
         aws_endpoint_url=servers.aws_endpoint_url,
     )
     tables = messaging_tables(MetaData())
-    async with open_resources("order", settings, tables, Tracing(None)) as resources:
+    async with open_sql_resources("order", settings, tables, Tracing(None)) as resources:
         yield resources
 
 
@@ -54,7 +54,7 @@ async def test_connections_that_the_server_closed_are_never_handed_out(servers: 
 async def test_connection_that_has_gone_silent_is_given_up_and_another_one_works(
     servers: Any, monkeypatch: pytest.MonkeyPatch, at: str
 ) -> None:
-    monkeypatch.setattr(chassis_resources, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(chassis_sql, "ANSWER_SECONDS", 0.5)
     proxy = Proxy(make_url(servers.postgres_url("scratch")).port or 0)
     await proxy.start()
     prepared = Prepared(PID)
@@ -82,7 +82,7 @@ async def test_connection_that_has_gone_silent_is_given_up_and_another_one_works
 async def test_session_that_stands_still_in_a_transaction_loses_its_locks(
     servers: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chassis_resources, "IDLE_IN_TRANSACTION_SECONDS", 0.5)
+    monkeypatch.setattr(chassis_sql, "IDLE_IN_TRANSACTION_SECONDS", 0.5)
     lock = select(func.pg_advisory_xact_lock(20_260))
     async with opened(servers) as resources:
 

@@ -1,0 +1,56 @@
+"""A service as its `app.py` declares it, and what its composition root makes of the resources.
+
+Guarantee: declaring one connects to nothing and reads no environment.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastapi import APIRouter
+
+from chassis.resources import Resources, Worker, open_resources
+from chassis.settings import ServiceSettings
+from observability import Tracing
+
+
+@dataclass(slots=True)
+class Parts:
+    """What a composition root made of the resources.
+
+    `application` is what the routers put on HTTP, for who calls it in the same process; `routers`
+    are made for the web role alone.
+    """
+
+    application: Any = None
+    routers: Callable[[], Sequence[APIRouter]] = list
+    workers: Sequence[Worker] = ()
+    web_workers: Sequence[Worker] = field(default_factory=list)
+    closers: Sequence[Callable[[], Awaitable[None]]] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """A service without a database; `aws` names the clients that it needs."""
+
+    name: str
+    title: str
+    package: str
+    settings: type[ServiceSettings]
+    compose: Callable[[Any], Awaitable[Parts]]
+    aws: Sequence[str] = ("sqs", "dynamodb")
+
+    @property
+    def roles(self) -> Sequence[str]:
+        """As what a process of it may run."""
+        return ("web", "worker", "all")
+
+    def open(
+        self, settings: ServiceSettings, tracing: Tracing
+    ) -> AbstractAsyncContextManager[Resources]:
+        """The resources of a process of it."""
+        return open_resources(self.name, settings, tracing, self.aws)
+
+    async def migrate(self, settings: ServiceSettings) -> None:
+        """Nothing to bring up to date."""
