@@ -11,7 +11,6 @@ mail waits for a contact that is there.
 import asyncio
 import logging
 import random
-import time
 import uuid
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -73,7 +72,7 @@ class Courier:
         self._writer = writer
         self._ses = ses
         self._pace = pace
-        self._lease_seconds = lease.total_seconds()
+        self._lease_ms = int(lease.total_seconds() * 1000)
         self._grace_ms = int(grace.total_seconds() * 1000)
         self._sleep = sleep
 
@@ -151,16 +150,14 @@ class Courier:
         # Written before it is begun, so that a mail that cannot be written is not lost as unknown.
         raw = self._writer.write(mail, profile)
         await self._pace.wait()
-        began = time.monotonic()
-        owner = str(uuid.uuid4())
         begun = await self._mails.begin(
-            mail, profile, owner=owner, lease_ms=int(self._lease_seconds * 1000)
+            mail, profile, owner=str(uuid.uuid4()), lease_ms=self._lease_ms
         )
         if begun is None:
             return False
         try:
             # Whoever stood still for so long that the lease may end during the call sends nothing.
-            if time.monotonic() - began + self._ses.limit_seconds > self._lease_seconds:
+            if self._mails.now_ms + self._ses.limit_seconds * 1000 > begun.lease_ends_ms:
                 raise Refused("TooSlow")
             assert profile.email is not None
             ses_id = await self._ses.send(raw, sender=self._writer.sender, to=profile.email)

@@ -13,7 +13,7 @@ from contracts.models.order import (
     OrderRejected,
 )
 from contracts.models.payment import PaymentRefunded
-from messaging import DeadLetter, Envelope
+from messaging import DeadLetter, Envelope, Reaction
 from notification_service.courier import Courier
 from notification_service.domain import Kind, MailKey
 from notification_service.profiles import Profiles
@@ -69,3 +69,15 @@ class Handlers:
         profile = await self._profiles.get(event.customer_id)
         if profile.erased and profile.version == event.version:
             await self._courier.withhold_waiting(event.customer_id)
+
+
+def reactions(handlers: Handlers) -> list[Reaction]:
+    """Which event leads to which handler."""
+    return [
+        Reaction(OrderConfirmed, handlers.mail_confirmation),
+        Reaction(OrderRejected, handlers.mail_rejection),
+        Reaction(OrderCancelled, handlers.mail_cancellation),
+        Reaction(PaymentRefunded, handlers.mail_refund),
+        Reaction(ContactProvided, handlers.keep_contact),
+        Reaction(ContactErased, handlers.forget_contact),
+    ]

@@ -36,11 +36,11 @@ class _Unfolded(UniqueUnstructuredHeader):
     then it is no link any more; RFC 5322 allows lines of 998 characters.
     """
 
-    def fold(self, *, policy: EmailPolicy[Any]) -> str:
+    def fold(self, *, policy: EmailPolicy) -> str:
         return f"{self.name}: {self}{policy.linesep}"  # type: ignore[attr-defined]
 
 
-def _policy() -> EmailPolicy[Any]:
+def _policy() -> EmailPolicy:
     registry = HeaderRegistry()
     for name in ("List-Unsubscribe", "Message-ID", MAIL_HEADER):
         registry.map_to_type(name, _Unfolded)  # type: ignore[arg-type]

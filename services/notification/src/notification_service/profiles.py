@@ -106,7 +106,12 @@ class Profiles:
     async def suppress(self, email: str, reason: str) -> None:
         """Never write to this address again: it bounced, or its owner complained."""
         pk, sk = address_key(email)
-        item: dict[str, Value] = {"pk": pk, "sk": sk, "reason": reason, "since_ms": self._table.now_ms}
+        item: dict[str, Value] = {
+            "pk": pk,
+            "sk": sk,
+            "reason": reason,
+            "since_ms": self._table.now_ms,
+        }
         await self._table.transact(self._table.put(item))
 
     async def is_suppressed(self, email: str) -> bool:
