@@ -5,6 +5,7 @@ amounts and dates keep the customer's own way, as far as anybody knows it.
 """
 
 import copy
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import Any
 
 from babel import Locale, UnknownLocaleError
 from babel.dates import format_date
-from babel.numbers import format_decimal, get_currency_precision
+from babel.numbers import format_decimal
 
 FALLBACK = "en"
 LANGUAGES = ("de", "en")
@@ -30,6 +31,10 @@ _DIGITS = {
     **dict.fromkeys(_THREE_DIGITS.split(), 3),
     **dict.fromkeys(["CLF", "UYW"], 4),
 }
+
+
+# A currency's letters and a digit are set apart (CLDR, "currencySpacing"), which Babel leaves out.
+_NEXT_TO_DIGIT = re.compile(r"(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +65,10 @@ class Reader:
         currency = money["currency"]
         digits = _DIGITS.get(currency, 2)
         amount = Decimal(money["amount_minor"]).scaleb(-digits)
-        pattern = self.locale.currency_formats["standard"]
-        if get_currency_precision(currency) != digits:
-            pattern = copy.copy(pattern)
-            pattern.frac_prec = (digits, digits)
-            return str(pattern.apply(amount, self.locale, currency=currency, currency_digits=False))
-        return str(pattern.apply(amount, self.locale, currency=currency))
+        pattern = copy.copy(self.locale.currency_formats["standard"])
+        pattern.frac_prec = (digits, digits)
+        text = pattern.apply(amount, self.locale, currency=currency, currency_digits=False)
+        return _NEXT_TO_DIGIT.sub("\N{NO-BREAK SPACE}", text)
 
     def times(self, money: Mapping[str, Any], quantity: int) -> str:
         """The amount that many times."""

@@ -4,6 +4,8 @@ Guarantee: nothing that a customer or another service wrote can add a header or 
 text part says what the HTML part says.
 """
 
+import base64
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,6 +25,9 @@ from notification_service.tokens import Unsubscribing
 # Which mail this is, for whoever counts what arrived; the text part's last line says the same,
 # since some mailboxes keep no headers.
 MAIL_HEADER = "X-Bookstore-Mail"
+# An encoded word has 75 characters at most (RFC 2047, 2): 45 bytes in base64, 11 characters of 4.
+WORD_CHARACTERS = 11
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9'_-]+( [A-Za-z0-9'_-]+)*")
 
 
 class Unwritable(DeadLetter):
@@ -31,19 +36,27 @@ class Unwritable(DeadLetter):
     code = "unwritable"
 
 
-class _Unfolded(UniqueUnstructuredHeader):
-    """A header on one line. The library would split a long link into encoded words (RFC 2047), and
-    then it is no link any more; RFC 5322 allows lines of 998 characters.
+class _Verbatim(UniqueUnstructuredHeader):
+    """A header that is written as it was given, on one line.
+
+    The library would split a long link into encoded words (RFC 2047), and then it is no link any
+    more, and it would read encoded words in a customer's name. RFC 5322 allows lines of 998
+    characters; line breaks are refused by the policy, before this is made.
     """
 
+    @classmethod
+    def parse(cls, value: str, kwds: dict[str, Any]) -> None:
+        kwds["parse_tree"] = cls.value_parser("")
+        kwds["decoded"] = value
+
     def fold(self, *, policy: EmailPolicy) -> str:
-        return f"{self.name}: {self}{policy.linesep}"  # type: ignore[attr-defined]
+        return f"{self.name}: {self}{policy.linesep}"
 
 
 def _policy() -> EmailPolicy:
     registry = HeaderRegistry()
-    for name in ("List-Unsubscribe", "Message-ID", MAIL_HEADER):
-        registry.map_to_type(name, _Unfolded)  # type: ignore[arg-type]
+    for name in ("From", "To", "List-Unsubscribe", "Message-ID", MAIL_HEADER):
+        registry.map_to_type(name, _Verbatim)  # type: ignore[arg-type]
     return SMTP.clone(header_factory=registry)
 
 
@@ -120,8 +133,8 @@ class Writer:
         name = f"{mail.key.order_id}/{mail.key.kind}"
         own_name, own_address = parseaddr(self.sender)
         message = EmailMessage(policy=self._policy)
-        message["From"] = _address(own_name, own_address)
-        message["To"] = _address(_one_line(profile.name or ""), profile.email)
+        message["From"] = mailbox(own_name, own_address)
+        message["To"] = mailbox(_one_line(profile.name or ""), profile.email)
         message["Subject"] = letter.subject
         message["Date"] = format_datetime(self._now())
         domain = own_address.rpartition("@")[2]
@@ -140,10 +153,22 @@ def _greeting(reading: Reader, name: str | None) -> str:
     return reading.text("mail.hello_name", name=plain) if plain else reading.text("mail.hello")
 
 
-def _address(name: str, address: str) -> Address:
-    """From its parts: taken as a whole, an address such as a..b@example.com would not parse."""
+def mailbox(name: str, address: str) -> str:
+    """`name <address>` for a header (RFC 5322, 3.4), whatever characters the name has.
+
+    A name that is not plain is written as encoded words (RFC 2047) of some whole characters each,
+    in which no character has a meaning.
+    """
     local, _, domain = address.rpartition("@")
-    return Address(name, local, domain)
+    # From its parts: taken as a whole, an address such as a..b@example.com would not parse.
+    plain_address = Address(username=local, domain=domain).addr_spec
+    if not name:
+        return plain_address
+    if _PLAIN_NAME.fullmatch(name):
+        return f"{name} <{plain_address}>"
+    words = [name[at : at + WORD_CHARACTERS] for at in range(0, len(name), WORD_CHARACTERS)]
+    encoded = [f"=?utf-8?b?{base64.b64encode(word.encode()).decode()}?=" for word in words]
+    return f"{' '.join(encoded)} <{plain_address}>"
 
 
 def _one_line(text: str) -> str:
