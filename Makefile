@@ -16,7 +16,7 @@ export UV_SYSTEM_CERTS := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up down status logs restart seed clean test lint format types check \
-	faults mutants faults-report chaos bench bench-peers \
+	faults mutants faults-report chaos bench bench-peers search-eval \
 	compose-up compose-down compose-test \
 	contracts lock import name-given file-given
 
@@ -118,6 +118,9 @@ bench: setup ## orders/s, latencies, CPU and calls per order, on a fresh stack: 
 
 bench-peers: setup $(PEERS_STAMP) ## the same saga work on DBOS Transact, in the same run
 	@$(BOOKSTORE) bench-peers $(ARGS)
+
+search-eval: file-given setup ## what the embedded search finds, and how fast: make search-eval FILE=books.csv
+	@$(BOOKSTORE) search-eval "$(FILE)" $(ARGS)
 
 ##@ Maintain
 

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from bookstore.local_stack import HOST, SERVICES, LocalStack, local_stack
+from bookstore.local_stack import DATABASES, HOST, SERVICES, LocalStack, local_stack
 from faults.barriers import clock_file
 from faults.proxy import Proxy
 from stack import (
@@ -222,7 +222,7 @@ def _remove(folder: Path, *, keep: bool) -> None:
     """Logs and report stay in any case."""
     if keep:
         return
-    PostgresServer(folder, 1, databases=SERVICES).remove()
+    PostgresServer(folder, 1, databases=DATABASES).remove()
     for name in ("emulator", "valkey", "old", "control"):
         shutil.rmtree(folder / name, ignore_errors=True)
     (folder / "stripe.jsonl").unlink(missing_ok=True)

@@ -29,7 +29,7 @@ NOWHERE = {
 async def composed(name: str) -> FastAPI:
     service: Service = importlib.import_module(f"{name}_service.app").SERVICE
     tracing = configure_tracing(name, otlp_endpoint=None, trace_file=None)
-    async with service.open(service.settings(), tracing) as resources:
+    async with service.open(service.settings(), tracing, "web") as resources:
         parts = await service.compose(resources)
         app = build_app(service.title, resources, parts.routers())
         for close in parts.closers:

@@ -19,7 +19,7 @@ import pytest
 from aiobotocore.session import AioSession
 
 from bookstore.compose import ComposeStack
-from bookstore.local_stack import SERVICES, local_stack
+from bookstore.local_stack import DATABASES, local_stack
 from bookstore.processes import Processes, SupervisedProcesses
 from bookstore.target import Target, overridden, target
 from stack import PortAllocator, PostgresServer, StackError
@@ -152,7 +152,7 @@ async def embedded() -> AsyncIterator[tuple[dict[str, str], Path, Path]]:
         yield stack.endpoints, folder, traces
     finally:
         await supervisor.stop()
-        PostgresServer(folder, 1, databases=SERVICES).remove()
+        PostgresServer(folder, 1, databases=DATABASES).remove()
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -12,12 +12,12 @@ from contracts.models.payment import ReconcilePayments
 async def test_authorize_then_capture_then_refund(shop, purchase):
     order = purchase()
     amount = {"amount_minor": 1999, "currency": "EUR"}
-    for command, reply in (
-        (order.authorize(), "PaymentAuthorized"),
-        (order.capture(), "PaymentCaptured"),
-        (order.refund(), "PaymentRefunded"),
+    for command, reply, more in (
+        (order.authorize(), "PaymentAuthorized", {}),
+        (order.capture(), "PaymentCaptured", {}),
+        (order.refund(), "PaymentRefunded", {"customer_id": "ada"}),
     ):
-        assert await shop.ask(command) == (reply, {**order.ids, "amount": amount})
+        assert await shop.ask(command) == (reply, {**order.ids, "amount": amount, **more})
     assert await shop.moves(order) == {"authorized": 1, "captured": 1, "refunded": 1}
 
 

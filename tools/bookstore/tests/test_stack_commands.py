@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bookstore.local_stack import DATA_VARIABLE, SERVICES, local_stack
+from bookstore.local_stack import DATA_VARIABLE, DATABASES, SERVICES, local_stack
 from stack import PortAllocator, PostgresServer, is_running
 
 BOOKSTORE = str(Path(sys.executable).with_name("bookstore"))
@@ -29,7 +29,7 @@ def data_dir() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="bookstore-cli-"))
     folder.chmod(0o711)
     yield folder
-    PostgresServer(folder, 1, databases=SERVICES).remove()
+    PostgresServer(folder, 1, databases=DATABASES).remove()
     shutil.rmtree(folder, ignore_errors=True)
 
 

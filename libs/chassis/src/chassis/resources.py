@@ -40,9 +40,11 @@ class Resources:
     """The open resources of one process of one service.
 
     `clients` are the AWS clients that the service asked for, by the names that AWS gives them.
+    `role` is what the process runs as: web, worker, or all of it.
     """
 
     service: str
+    role: str = "all"
     settings: ServiceSettings
     topology: Topology
     clients: Mapping[str, Any]
@@ -116,7 +118,11 @@ class Resources:
 
 @asynccontextmanager
 async def open_resources(
-    service: str, settings: ServiceSettings, tracing: Tracing, aws: Sequence[str]
+    service: str,
+    settings: ServiceSettings,
+    tracing: Tracing,
+    aws: Sequence[str],
+    role: str = "all",
 ) -> AsyncIterator[Resources]:
     """Open a client of each service that `aws` names; nothing is contacted yet, except that clients
     read their credentials.
@@ -124,6 +130,7 @@ async def open_resources(
     async with AsyncExitStack() as stack:
         yield Resources(
             service=service,
+            role=role,
             settings=settings,
             topology=load_topology(),
             clients=await clients_of(stack, settings, tracing, aws),

@@ -36,6 +36,8 @@ WORK_SECONDS = 6.0
 # Requests and messages leave next to no cycles behind, so looking for them after each 700 new
 # objects (Python's default) is wasted: a fourteenth of the CPU time of a busy worker.
 GC_THRESHOLDS = (20_000, 20, 50)
+# What shells say of a program that Ctrl-C ended: 128 + SIGINT.
+INTERRUPTED = 130
 
 
 def main(service: Service, argv: Sequence[str] | None = None) -> None:
@@ -58,6 +60,10 @@ def main(service: Service, argv: Sequence[str] | None = None) -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         if role == "migrate":
             runner.run(service.migrate(settings))
+        elif role in service.commands:
+            with contextlib.suppress(KeyboardInterrupt):
+                sys.exit(runner.run(_once(service, settings, role)))
+            sys.exit(INTERRUPTED)
         else:
             sys.exit(runner.run(_serve(service, settings, role)))
 
@@ -70,6 +76,13 @@ class _Uvicorn(uvicorn.Server):
         yield
 
 
+async def _once(service: Service, settings: ServiceSettings, command: str) -> int:
+    """Do one thing on open resources."""
+    tracing = configure_tracing(service.name, otlp_endpoint=None, trace_file=None)
+    async with service.open(settings, tracing, command) as resources:
+        return await service.commands[command](resources)
+
+
 async def _serve(service: Service, settings: ServiceSettings, role: str) -> int:
     tracing = configure_tracing(
         f"{service.name}-{role}",
@@ -80,7 +93,7 @@ async def _serve(service: Service, settings: ServiceSettings, role: str) -> int:
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stopping.set)
-    async with service.open(settings, tracing) as resources:
+    async with service.open(settings, tracing, role) as resources:
         parts = await service.compose(resources)
         workers: list[Worker] = []
         if role in ("worker", "all"):

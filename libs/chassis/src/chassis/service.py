@@ -34,7 +34,11 @@ class Parts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """A service without a database; `aws` names the clients that it needs."""
+    """A service without a database; `aws` names the clients that it needs.
+
+    `commands` are what `python -m <package>` does once, on open resources, besides the roles; each
+    answers with the process's exit code.
+    """
 
     name: str
     title: str
@@ -42,17 +46,18 @@ class Service:
     settings: type[ServiceSettings]
     compose: Callable[[Any], Awaitable[Parts]]
     aws: Sequence[str] = ("sqs", "dynamodb")
+    commands: Mapping[str, Callable[[Any], Awaitable[int]]] = field(default_factory=dict)
 
     @property
     def roles(self) -> Sequence[str]:
         """As what a process of it may run."""
-        return ("web", "worker", "all")
+        return ("web", "worker", "all", *self.commands)
 
     def open(
-        self, settings: ServiceSettings, tracing: Tracing
+        self, settings: ServiceSettings, tracing: Tracing, role: str = "all"
     ) -> AbstractAsyncContextManager[Resources]:
         """The resources of a process of it."""
-        return open_resources(self.name, settings, tracing, self.aws)
+        return open_resources(self.name, settings, tracing, self.aws, role)
 
     async def migrate(self, settings: ServiceSettings) -> None:
         """Nothing to bring up to date."""

@@ -91,14 +91,14 @@ class SqlService(Service):
     @property
     def roles(self) -> Sequence[str]:
         """With `migrate`: bring the database's schema up to date, then exit."""
-        return ("web", "worker", "all", "migrate")
+        return ("web", "worker", "all", "migrate", *self.commands)
 
     def open(
-        self, settings: ServiceSettings, tracing: Tracing
+        self, settings: ServiceSettings, tracing: Tracing, role: str = "all"
     ) -> AbstractAsyncContextManager[SqlResources]:
         """The resources of a process of it."""
         assert isinstance(settings, SqlSettings)
-        return open_sql_resources(self.name, settings, self.tables, tracing, self.aws)
+        return open_sql_resources(self.name, settings, self.tables, tracing, self.aws, role)
 
     async def migrate(self, settings: ServiceSettings) -> None:
         """Bring the schema up to date."""
@@ -124,6 +124,7 @@ async def open_sql_resources(
     tables: MessagingTables,
     tracing: Tracing,
     aws: Sequence[str] = ("events", "sqs", "dynamodb"),
+    role: str = "all",
 ) -> AsyncIterator[SqlResources]:
     """Open everything; nothing is contacted yet except that AWS clients read their credentials."""
     async with AsyncExitStack() as stack:
@@ -151,6 +152,7 @@ async def open_sql_resources(
         relay = Relay(engine, tables, clients["events"], bus=topology.bus)
         yield SqlResources(
             service=service,
+            role=role,
             settings=settings,
             topology=topology,
             clients=clients,

@@ -86,12 +86,15 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """The whole of it. `services` is keyed by the service's name, such as 'order'."""
+    """The whole of it. `services` is keyed by the service's name, such as 'order'; `mail_sender` is
+    the address that mails come from, if any are sent.
+    """
 
     bus: str
     archive: Archive
     tables: tuple[Table, ...]
     services: Mapping[str, Service]
+    mail_sender: str | None = None
 
     @property
     def rules(self) -> tuple[Rule, ...]:
@@ -113,6 +116,7 @@ def parse_topology(document: Mapping[str, Any]) -> Topology:
         bus=document["bus"],
         archive=Archive(**document["archive"]),
         tables=tuple(Table(**table) for table in document["tables"]),
+        mail_sender=document.get("mail_sender"),
         services=MappingProxyType(
             {name: _service(name, body) for name, body in document["services"].items()}
         ),

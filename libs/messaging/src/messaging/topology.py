@@ -1,4 +1,4 @@
-"""Brings bus, rules, queues, dead letters and tables in line with the contracts' topology.
+"""Brings bus, rules, queues, tables and the mails' sender in line with the contracts' topology.
 
 One guarantee: applying is idempotent. It creates what is missing and updates what differs, so it
 may run twice, or at once from several processes, against AWS or any emulator of it.
@@ -62,6 +62,7 @@ class _Clients:
     events: Any
     sqs: Any
     dynamodb: Any
+    ses: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ async def apply(
                     name, endpoint_url=endpoint_url, region_name=region, config=config
                 )
             )
-            for name in ("events", "sqs", "dynamodb")
+            for name in ("events", "sqs", "dynamodb", "ses")
         ]
         return await _apply(topology, _Clients(*opened))
 
@@ -124,10 +125,11 @@ async def _apply(topology: Topology, clients: _Clients) -> Applied:
         for service in topology.services.values()
         for name in (service.queue.name, service.dead_letters.name, service.undelivered.name)
     ]
-    bus_arn, queue_list, _ = await asyncio.gather(
+    bus_arn, queue_list, *_ = await asyncio.gather(
         _ensure_bus(clients.events, topology.bus),
         asyncio.gather(*(_ensure_queue(clients.sqs, name) for name in names)),
         asyncio.gather(*(_ensure_table(clients.dynamodb, table) for table in topology.tables)),
+        _ensure_sender(clients.ses, topology.mail_sender),
     )
     queues = dict(zip(names, queue_list, strict=True))
     services = topology.services
@@ -209,6 +211,15 @@ async def _ensure_table(dynamodb: Any, table: Table) -> None:
             # Another process may have been faster; then the setting is already as we want it.
             if not await _expires(dynamodb, table):
                 raise
+
+
+async def _ensure_sender(ses: Any, address: str | None) -> None:
+    """Have the sender verified: on AWS by a link that is mailed to it; emulators take our word."""
+    if address is None:
+        return
+    answer = await ses.get_identity_verification_attributes(Identities=[address])
+    if address not in answer["VerificationAttributes"]:
+        await _patiently(ses.verify_email_identity, EmailAddress=address)
 
 
 async def _expires(dynamodb: Any, table: Table) -> bool:

@@ -9,6 +9,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+# Pages end here, as they do in OpenSearch by default (index.max_result_window).
+MAX_RESULTS = 10_000
+# Of each facet; the rest is in too few books to choose by.
+MAX_FACET_VALUES = 50
+
 
 @dataclass(frozen=True, slots=True)
 class Book:
@@ -83,7 +88,10 @@ class Filters:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What a customer looks for; an empty text finds every book that the filters let through."""
+    """What a customer looks for; an empty text finds every book that the filters let through.
+
+    Results beyond the first `MAX_RESULTS` are counted, but are on no page.
+    """
 
     text: str = ""
     filters: Filters = field(default_factory=Filters)
@@ -116,8 +124,9 @@ class FacetValue:
 class Found:
     """One page of results, the count of all of them, and what they are made of.
 
-    `facets` by name: subject, language, decade, price_band, in_stock ("true"). `did_you_mean` is
-    there when words of the query are in no book, but others close to them are.
+    `facets` by name: subject, language, decade, price_band, in_stock ("true" or "false"), the most
+    frequent `MAX_FACET_VALUES` of each; a facet counts what all filters but its own let through.
+    `did_you_mean` is there when words of the query are in no book, but others close to them are.
     """
 
     hits: Sequence[Hit]

@@ -14,6 +14,8 @@ DEFAULT_URLS: Mapping[str, str] = {
     "order": "http://127.0.0.1:8001",
     "catalog": "http://127.0.0.1:8002",
     "payment": "http://127.0.0.1:8003",
+    "search": "http://127.0.0.1:8004",
+    "notification": "http://127.0.0.1:8005",
     "stripe": "http://127.0.0.1:8009",
 }
 
@@ -21,7 +23,7 @@ DEFAULT_URLS: Mapping[str, str] = {
 def service_url(
     service: str, explicit: str | None = None, environment: Mapping[str, str] = os.environ
 ) -> str:
-    """The base URL of 'order', 'catalog', 'payment' or 'stripe', without a slash at its end."""
+    """The base URL of a service, or of 'stripe', without a slash at its end."""
     url = (
         explicit
         or environment.get(f"{service.upper()}_URL")

@@ -306,3 +306,29 @@ def bench_peers(
     from bookstore.bench.commands import run_bench_peers
 
     run_bench_peers(sagas, rounds, clients, seed, json)
+
+
+@app.command("search-eval", rich_help_panel="Measure")
+def search_eval(
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="Books, as `bookstore catalog import` takes them."),
+    ],
+    sample: Annotated[
+        int, typer.Option(metavar="NUMBER", min=1, help="How many of the books to ask for.")
+    ] = 2000,
+    seed: Annotated[
+        int, typer.Option(metavar="NUMBER", help="Decides which books and typing errors.")
+    ] = 1,
+    json: JsonFile = None,
+) -> None:
+    """Measure the embedded search on a file of books: what is found, how high, how fast.
+
+    Indexes the file in a temporary folder, then asks for books by their title, whole, begun or
+    misspelt, and by their author. Takes about two minutes; docs/search.md explains the figures.
+
+    Exits with 0 if it could be measured, whatever the figures, and 2 if not.
+    """
+    from bookstore.search_eval.command import run_search_eval
+
+    run_search_eval(file, sample, seed, json)

@@ -25,6 +25,8 @@ _PUBLISHED = {
     "order": ("order-web", 8000),
     "catalog": ("catalog-web", 8000),
     "payment": ("payment-web", 8000),
+    "search": ("search-web", 8000),
+    "notification": ("notification-web", 8000),
     "stripe": ("stripe", 8000),
     "aws": ("localstack", 4566),
 }

@@ -25,12 +25,17 @@ from stack import (
 )
 from stack.supervisor import LineSink
 
-SERVICES = ("order", "catalog", "payment")
+# Those with a database, which is named after them; and those that only listen.
+DATABASES = ("order", "catalog", "payment")
+SERVICES = (*DATABASES, "search", "notification")
 HOST = "127.0.0.1"
 REGION = "us-east-1"
 # Not secrets: they open nothing but this stack, which listens on this machine only.
 STRIPE_API_KEY = "sk_test_local"
 WEBHOOK_SECRET = "whsec_local"  # noqa: S105
+UNSUBSCRIBE_KEY = "unsubscribe-local"
+# As many as the demo likes; SES begins with 14.
+MAILS_PER_SECOND = "500"
 # What the gateway has to tell that no answer to our own requests says.
 WEBHOOK_EVENTS = "payment_intent.canceled,refund.updated,refund.failed"
 DATA_VARIABLE = "BOOKSTORE_DATA"
@@ -39,6 +44,8 @@ _DEFAULT_PORTS = {
     "order": ("ORDER_PORT", 8001),
     "catalog": ("CATALOG_PORT", 8002),
     "payment": ("PAYMENT_PORT", 8003),
+    "search": ("SEARCH_PORT", 8004),
+    "notification": ("NOTIFICATION_PORT", 8005),
     "stripe": ("STRIPE_SIMULATOR_PORT", 8009),
     "postgres": ("POSTGRES_PORT", 5433),
     "valkey": ("REDIS_PORT", 6380),
@@ -48,6 +55,8 @@ _COLORS = {
     "order": "green",
     "catalog": "cyan",
     "payment": "magenta",
+    "search": "blue",
+    "notification": "red",
 }
 
 
@@ -97,7 +106,7 @@ def local_stack(
     allocator = PortAllocator()
     ports = _choose_ports(allocator, environment, pick=pick_ports)
     postgres = PostgresServer(
-        data_dir, ports["postgres"], databases=SERVICES, settings=_postgres_settings(environment)
+        data_dir, ports["postgres"], databases=DATABASES, settings=_postgres_settings(environment)
     )
     valkey = ValkeyServer(data_dir, ports["valkey"])
     emulator = EmulatorServer(data_dir, ports["emulator"], find_python())
@@ -114,11 +123,7 @@ def local_stack(
         # Its lease is over by then, or the message would have to wait once more.
         "VISIBILITY_SECONDS": environment.get("VISIBILITY_SECONDS", "5"),
         "LEASE_SECONDS": environment.get("LEASE_SECONDS", "4"),
-        **{
-            name: environment[name]
-            for name in ("OTEL_EXPORTER_OTLP_ENDPOINT", "TRACE_FILE")
-            if environment.get(name)
-        },
+        **_given(environment, "OTEL_EXPORTER_OTLP_ENDPOINT", "TRACE_FILE"),
         **(service_environment or {}),
     }
     own: dict[str, dict[str, str]] = {
@@ -129,8 +134,22 @@ def local_stack(
             "STRIPE_API_BASE": urls["stripe"],
             "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
         },
+        "search": {
+            "REDIS_URL": valkey.url,
+            "CATALOG_URL": urls["catalog"],
+            "INDEX_PATH": str(data_dir / "search"),
+            **_given(environment, "OPENSEARCH_URL"),
+        },
+        "notification": {
+            "PUBLIC_URL": urls["notification"],
+            "UNSUBSCRIBE_KEY": UNSUBSCRIBE_KEY,
+            "MAILS_PER_SECOND": environment.get("MAILS_PER_SECOND", MAILS_PER_SECOND),
+            "MAILBOX_URL": emulator.url,
+        },
     }
-    databases = {f"{name.upper()}_DATABASE_URL": postgres.url(name) for name in SERVICES}
+    for name in DATABASES:
+        own[name]["DATABASE_URL"] = postgres.url(name)
+    databases = {f"{name.upper()}_DATABASE_URL": postgres.url(name) for name in DATABASES}
     processes = [
         postgres.process(),
         valkey.process(),
@@ -156,7 +175,6 @@ def local_stack(
                     env={
                         **shared,
                         **own[name],
-                        "DATABASE_URL": postgres.url(name),
                         "HTTP_HOST": HOST,
                         "HTTP_PORT": str(port),
                     },
@@ -197,6 +215,11 @@ def _choose_ports(
     for name in SERVICES:
         ports[f"{name}-worker"] = allocator.pick()
     return ports
+
+
+def _given(environment: Mapping[str, str], *names: str) -> dict[str, str]:
+    """Those of the variables that are set."""
+    return {name: environment[name] for name in names if environment.get(name)}
 
 
 def _port_number(variable: str, text: str) -> int:

@@ -9,13 +9,13 @@ import logging
 import os
 import sys
 
-from bookstore.local_stack import SERVICES
+from bookstore.local_stack import DATABASES
 from chassis.migrations import migrate
 
 
 async def prepare() -> None:
     """Migrate each service's database, one after another: Alembic keeps its context in globals."""
-    for service in SERVICES:
+    for service in DATABASES:
         await migrate(os.environ[f"{service.upper()}_DATABASE_URL"], f"{service}_service")
 
 

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bookstore.local_stack import SERVICES, LocalStack, data_folder, local_stack
+from bookstore.local_stack import DATABASES, SERVICES, LocalStack, data_folder, local_stack
 from stack import NotRunningError, StackError, console_for, is_running, read_state, serve
 from stack.control import call, stop_and_wait, stream
 
@@ -113,7 +113,7 @@ def clean() -> None:
         folder = data_folder()
         if is_running(folder):
             raise StackError("a stack runs on this data: stop it first with `make down`")
-        PostgresServer(folder, 1, databases=SERVICES).remove()
+        PostgresServer(folder, 1, databases=DATABASES).remove()
         shutil.rmtree(folder, ignore_errors=True)
 
 

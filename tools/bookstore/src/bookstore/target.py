@@ -4,7 +4,8 @@ Guarantee: the environment alone decides, and it decides the same for demo and t
 
     BOOKSTORE_STACK=embedded    processes of this machine, started for it (the default)
     BOOKSTORE_STACK=compose     containers of this machine
-    BOOKSTORE_STACK=remote      wherever ORDER_URL, CATALOG_URL, PAYMENT_URL and STRIPE_URL say
+    BOOKSTORE_STACK=remote      wherever ORDER_URL, CATALOG_URL, PAYMENT_URL, SEARCH_URL,
+                                NOTIFICATION_URL and STRIPE_URL say
 """
 
 import os
@@ -14,7 +15,7 @@ from enum import StrEnum
 from stack import StackError
 
 VARIABLE = "BOOKSTORE_STACK"
-NAMES = ("order", "catalog", "payment", "stripe")
+NAMES = ("order", "catalog", "payment", "search", "notification", "stripe")
 
 
 class Target(StrEnum):

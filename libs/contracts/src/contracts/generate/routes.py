@@ -36,6 +36,8 @@ TABLES = [
     },
     {"name": "bookstore-mails", "key": "pk", "sort_key": "sk", "ttl_attribute": "expires_at"},
 ]
+# Who mails come from: SES sends for verified identities only.
+MAIL_SENDER = "orders@bookstore.example"
 # docs.aws.amazon.com/eventbridge: an event pattern has at most 2,048 characters.
 PATTERN_LIMIT = 2_048
 
@@ -49,6 +51,7 @@ def topology(contracts: Contracts) -> dict[str, Any]:
         "bus": BUS,
         "archive": ARCHIVE,
         "tables": TABLES,
+        "mail_sender": MAIL_SENDER,
         "services": {service: _service(contracts, service) for service in contracts.services},
     }
 

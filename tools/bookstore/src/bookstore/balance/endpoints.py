@@ -1,6 +1,6 @@
 """Where a bookstore answers.
 
-Guarantee: ORDER_URL, CATALOG_URL, PAYMENT_URL and STRIPE_URL win over a running stack's own file,
+Guarantee: ORDER_URL, CATALOG_URL and so on win over a running stack's own file,
 each by itself, so that one suite serves the local stack and compose.
 """
 
@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from bookstore.addresses import service_url
 
+_NAMES = ("order", "catalog", "payment", "search", "notification", "stripe")
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
@@ -18,24 +20,21 @@ class Endpoints:
     order: str
     catalog: str
     payment: str
+    search: str
+    notification: str
     stripe: str
 
     @classmethod
     def found(cls, environment: Mapping[str, str] = os.environ) -> "Endpoints":
         """By the environment, else of the running stack, else the default ports."""
-        return cls(
-            **{
-                name: service_url(name, environment=environment)
-                for name in ("order", "catalog", "payment", "stripe")
-            }
-        )
+        return cls(**{name: service_url(name, environment=environment) for name in _NAMES})
 
     @classmethod
     def of(cls, urls: Mapping[str, str]) -> "Endpoints":
         """From a stack's `endpoints`; other names in there are left alone."""
-        return cls(**{name: urls[name] for name in ("order", "catalog", "payment", "stripe")})
+        return cls(**{name: urls[name] for name in _NAMES})
 
     @property
     def services(self) -> Mapping[str, str]:
         """The services' URLs by name, without the gateway."""
-        return {"order": self.order, "catalog": self.catalog, "payment": self.payment}
+        return {name: getattr(self, name) for name in _NAMES if name != "stripe"}

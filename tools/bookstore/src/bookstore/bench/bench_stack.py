@@ -26,7 +26,7 @@ from bookstore.bench import workload
 from bookstore.bench.figures import Key, Sample, difference, rates, spent, total
 from bookstore.bench.load_generator import LoadPlan, LoadResult
 from bookstore.bench.probes import CPU, MACHINE, SETTLE_SECONDS, Probes, open_probes
-from bookstore.local_stack import SERVICES, LocalStack, local_stack
+from bookstore.local_stack import DATABASES, SERVICES, LocalStack, local_stack
 from stack import PostgresServer, StackError, Supervisor
 
 # Those of production, where a laptop's stack has shorter ones to recover faster in a demo.
@@ -174,7 +174,7 @@ async def fresh_folder() -> AsyncIterator[Path]:
     try:
         yield folder
     finally:
-        PostgresServer(folder, 1, databases=SERVICES).remove()
+        PostgresServer(folder, 1, databases=DATABASES).remove()
         shutil.rmtree(folder, ignore_errors=True)
 
 

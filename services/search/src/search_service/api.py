@@ -1,0 +1,176 @@
+"""The search service's HTTP API.
+
+Guarantee: reads only, but for the views that customers' clients report; a broken Redis or DynamoDB
+makes answers less personal, never fails them.
+"""
+
+import base64
+import binascii
+import hashlib
+import uuid
+from datetime import UTC, datetime
+from typing import Annotated
+
+import orjson
+from fastapi import APIRouter, Path, Response
+from fastapi import Query as QueryParameter
+
+from chassis import BODY_PROBLEMS, INVALID, UNAVAILABLE, UUID_PATTERN, Problem, problem_responses
+from search_service.index import Filters, PriceBand, Query, SearchIndex, Sort
+from search_service.interactions import Interaction, Interactions, Kind
+from search_service.recommendations import Recommender
+from search_service.trending import Trending
+from search_service.views import (
+    BookView,
+    Completions,
+    RecommendationList,
+    SearchPage,
+    list_of,
+    page_of,
+)
+
+# Whoever has not found it among so many books has to say more.
+MAX_RESULTS = 1000
+Text = Annotated[
+    str,
+    QueryParameter(max_length=500, description="Words of title, authors, subjects; or an ISBN."),
+]
+Many = QueryParameter(max_length=20)
+BookId = Annotated[str, Path(pattern=UUID_PATTERN, description="The book.")]
+OfCustomer = Annotated[
+    str,
+    Path(min_length=1, max_length=64, pattern="^[A-Za-z0-9_-]+$", description="The customer."),
+]
+Limit = Annotated[int, QueryParameter(ge=1, le=100, description="Books at most.")]
+Cursor = Annotated[
+    str | None,
+    QueryParameter(min_length=1, max_length=200, description="The next_cursor of the page before."),
+]
+Subject = Annotated[str, QueryParameter(min_length=1, max_length=200)]
+Language = Annotated[str, QueryParameter(pattern="^[a-z]{2,3}(-[A-Za-z0-9]{1,8})*$")]
+Decade = Annotated[int, QueryParameter(ge=-4000, le=2200, multiple_of=10)]
+
+
+def search_routes(index: SearchIndex) -> APIRouter:
+    """The routes over the index."""
+    router = APIRouter(tags=["search"])
+
+    @router.get(
+        "/search",
+        operation_id="search_books",
+        response_model_exclude_none=True,
+        responses={**INVALID, **UNAVAILABLE},
+    )
+    async def search_books(
+        q: Text = "",
+        subject: Annotated[list[Subject], Many] = [],  # noqa: B006  (FastAPI copies it)
+        language: Annotated[list[Language], Many] = [],  # noqa: B006
+        decade: Annotated[list[Decade], Many] = [],  # noqa: B006
+        price_band: Annotated[list[PriceBand], Many] = [],  # noqa: B006
+        in_stock: bool = False,
+        sort: Sort = Sort.RELEVANCE,
+        limit: Limit = 20,
+        cursor: Cursor = None,
+    ) -> SearchPage:
+        """Books that a text and filters find."""
+        filters = Filters(
+            subjects=tuple(subject),
+            languages=tuple(language),
+            decades=tuple(decade),
+            price_bands=tuple(price_band),
+            in_stock=in_stock,
+        )
+        asked = _fingerprint(q, filters, sort)
+        offset = _decode_cursor(cursor, asked) if cursor else 0
+        limit = min(limit, MAX_RESULTS - offset)
+        found = await index.search(Query(q, filters, sort, limit, offset))
+        following = offset + limit
+        more = following < min(found.total, MAX_RESULTS)
+        return page_of(found, _encode_cursor(following, asked) if more else None)
+
+    @router.get("/autocomplete", operation_id="complete_text", responses={**INVALID, **UNAVAILABLE})
+    async def complete_text(
+        q: Annotated[str, QueryParameter(min_length=1, max_length=200, description="As typed.")],
+        limit: Annotated[int, QueryParameter(ge=1, le=20)] = 8,
+    ) -> Completions:
+        """Titles and authors that what is typed may become."""
+        return Completions(completions=await index.complete(q, limit))
+
+    return router
+
+
+def recommendation_routes(
+    index: SearchIndex, recommender: Recommender, interactions: Interactions, trending: Trending
+) -> APIRouter:
+    """The routes over what customers do."""
+    router = APIRouter(tags=["recommendations"])
+
+    @router.get(
+        "/books/{book_id}/similar",
+        operation_id="list_similar_books",
+        response_model_exclude_none=True,
+        responses={**problem_responses(_404="There is no such book."), **INVALID, **UNAVAILABLE},
+    )
+    async def list_similar_books(book_id: BookId, limit: Limit = 10) -> RecommendationList:
+        """Books that were bought with a book, or are like it."""
+        if not await index.books([book_id]):
+            raise Problem(404, "book_not_found", "There is no book with this id.")
+        return list_of(await recommender.similar_to(book_id, limit))
+
+    @router.get(
+        "/trending",
+        operation_id="list_trending_books",
+        response_model_exclude_none=True,
+        responses={**INVALID, **UNAVAILABLE},
+    )
+    async def list_trending_books(limit: Limit = 10) -> RecommendationList:
+        """Books that are in demand now."""
+        return list_of(await recommender.trending(limit))
+
+    @router.get(
+        "/recommendations/{customer_id}",
+        operation_id="recommend_books",
+        response_model_exclude_none=True,
+        responses={**INVALID, **UNAVAILABLE},
+    )
+    async def recommend_books(customer_id: OfCustomer, limit: Limit = 10) -> RecommendationList:
+        """Books that a customer may like and has not bought."""
+        return list_of(await recommender.for_customer(customer_id, limit))
+
+    @router.post(
+        "/views",
+        operation_id="report_view",
+        status_code=204,
+        responses={**BODY_PROBLEMS, **UNAVAILABLE},
+    )
+    async def report_view(view: BookView) -> Response:
+        """Somebody looked at a book."""
+        now, view_id = datetime.now(UTC), str(uuid.uuid4())
+        seen = Interaction(view.customer_id, view.book_id, Kind.VIEW, now, view_id)
+        await interactions.append([seen])
+        await trending.add_view(view_id, view.book_id, now)
+        return Response(status_code=204)
+
+    return router
+
+
+def _fingerprint(text: str, filters: Filters, sort: Sort) -> str:
+    return hashlib.sha256(repr((text, filters, sort)).encode()).hexdigest()[:16]
+
+
+def _encode_cursor(offset: int, asked: str) -> str:
+    return base64.urlsafe_b64encode(orjson.dumps([offset, asked])).rstrip(b"=").decode()
+
+
+def _decode_cursor(cursor: str, asked: str) -> int:
+    """Where the page begins; a cursor only goes on with the query that it was given out for."""
+    try:
+        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        offset, of_query = orjson.loads(raw)
+    except (binascii.Error, ValueError, TypeError):
+        offset, of_query = None, None
+    if type(offset) is not int or not 0 < offset < MAX_RESULTS or of_query != asked:
+        fault = {"pointer": "/query/cursor", "message": "is no next_cursor of this query"}
+        detail = "The cursor is not one that this service gave out for this query."
+        raise Problem(422, "invalid_request", detail, errors=[fault])
+    return offset
