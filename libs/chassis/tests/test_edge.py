@@ -27,7 +27,9 @@ class Thing(BaseModel):
 def toy_app() -> FastAPI:
     app = FastAPI(redirect_slashes=False)
     install_problem_handlers(app)
-    app.add_middleware(Edge, max_body_bytes=LIMIT_BYTES)
+    app.add_middleware(
+        Edge, max_body_bytes=LIMIT_BYTES, media_types={"/raw": ("text/plain", "application/json")}
+    )
 
     @app.post("/things")
     async def post_thing(thing: Thing) -> dict[str, Any]:
@@ -211,3 +213,16 @@ async def test_outage_is_answered_and_is_no_error_of_the_application() -> None:
 async def test_what_is_no_outage_is_an_error_of_the_application(client: httpx.AsyncClient) -> None:
     answer = await client.get("/wrong")
     assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
+
+
+async def test_path_may_take_other_media_types_than_json(client: httpx.AsyncClient) -> None:
+    for content_type, status in (
+        ("text/plain; charset=UTF-8", 200),
+        ("application/json", 200),
+        ("text/html", 415),
+    ):
+        headers = {"content-type": content_type}
+        response = await client.post("/raw", content=b"hello", headers=headers)
+        assert response.status_code == status
+    refused(response, 415, "unsupported_media_type")
+    assert "text/plain or application/json" in response.json()["detail"]

@@ -101,7 +101,8 @@ async def _serve(service: Service, settings: ServiceSettings, role: str) -> int:
             workers.extend(resources.keepers)
         if role in ("web", "all"):
             workers.extend(parts.web_workers)
-        app = build_app(service.title, resources, parts.routers() if role != "worker" else ())
+        routers = parts.routers() if role != "worker" else ()
+        app = build_app(service.title, resources, routers, parts.media_types)
         server = _Uvicorn(
             uvicorn.Config(
                 app,

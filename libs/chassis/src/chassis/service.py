@@ -20,7 +20,8 @@ class Parts:
     """What a composition root made of the resources.
 
     `application` is what the routers put on HTTP, for who calls it in the same process; `routers`
-    are made for the web role alone.
+    are made for the web role alone; `media_types` says what the bodies of a path may be, where that
+    is not JSON alone.
     """
 
     application: Any = None
@@ -28,6 +29,7 @@ class Parts:
     workers: Sequence[Worker] = ()
     web_workers: Sequence[Worker] = field(default_factory=list)
     closers: Sequence[Callable[[], Awaitable[None]]] = ()
+    media_types: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

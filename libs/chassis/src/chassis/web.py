@@ -6,8 +6,9 @@ it, without a script from anywhere else.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 
 from botocore.exceptions import BotoCoreError, ClientError
 from fastapi import APIRouter, FastAPI, Response
@@ -22,8 +23,16 @@ from contracts.openapi import load_openapi
 READY_TIMEOUT_SECONDS = 2.0
 
 
-def build_app(title: str, resources: Resources, routers: Sequence[APIRouter]) -> FastAPI:
-    """Put the routers behind the edge and beside health, metrics and operators' views."""
+def build_app(
+    title: str,
+    resources: Resources,
+    routers: Sequence[APIRouter],
+    media_types: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> FastAPI:
+    """Put the routers behind the edge and beside health, metrics and operators' views.
+
+    `media_types`: what the bodies of a path may be, where that is not JSON alone.
+    """
     app = FastAPI(
         title=title,
         version="1.0.0",
@@ -43,7 +52,9 @@ def build_app(title: str, resources: Resources, routers: Sequence[APIRouter]) ->
     for router in routers:
         app.include_router(router)
     app.include_router(_operations(resources))
-    app.add_middleware(Edge, max_body_bytes=resources.settings.max_body_bytes)
+    app.add_middleware(
+        Edge, max_body_bytes=resources.settings.max_body_bytes, media_types=media_types
+    )
     resources.tracing.instrument_app(app)
     return app
 

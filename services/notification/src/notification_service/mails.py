@@ -50,14 +50,15 @@ class _Verbatim(UniqueUnstructuredHeader):
         kwds["decoded"] = value
 
     def fold(self, *, policy: EmailPolicy) -> str:
-        return f"{self.name}: {self}{policy.linesep}"
+        return f"{self.name}: {self}{policy.linesep}"  # type: ignore[attr-defined]
 
 
 def _policy() -> EmailPolicy:
     registry = HeaderRegistry()
     for name in ("From", "To", "List-Unsubscribe", "Message-ID", MAIL_HEADER):
         registry.map_to_type(name, _Verbatim)  # type: ignore[arg-type]
-    return SMTP.clone(header_factory=registry)
+    policy: EmailPolicy = SMTP.clone(header_factory=registry)  # type: ignore[assignment]
+    return policy
 
 
 @dataclass(frozen=True, slots=True)
