@@ -23,6 +23,7 @@ NOWHERE = {
     "AWS_SECRET_ACCESS_KEY": "test",
     "STRIPE_API_KEY": "sk_test_nobody",
     "STRIPE_WEBHOOK_SECRET": "whsec_nobody",
+    "UNSUBSCRIBE_KEY": "nobody unsubscribes",
 }
 
 

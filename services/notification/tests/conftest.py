@@ -8,7 +8,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
@@ -203,6 +203,12 @@ class Desk:
         return (await self.mails.situation(order.key(kind))).mail
 
 
+@pytest.fixture(name="envelope")
+def envelope_fixture() -> Callable[[Any], Envelope]:
+    """`envelope(event)`."""
+    return envelope
+
+
 def envelope(event: Any) -> Envelope:
     """The event in an envelope of its own."""
     source = "payment" if isinstance(event, PaymentRefunded) else "order"
@@ -262,7 +268,3 @@ async def ses(aws: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any]:
         client = await open_ses(stack, region="us-east-1", endpoint_url=aws.endpoint_url)
         await client.verify_domain_identity(Domain="bookstore.example")
         yield client
-
-
-def utc(year: int, month: int, day: int) -> datetime:
-    return datetime(year, month, day, tzinfo=UTC)

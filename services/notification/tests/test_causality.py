@@ -7,6 +7,7 @@ import random
 from datetime import timedelta
 
 import pytest
+from botocore.exceptions import ConnectTimeoutError
 
 from messaging import RetryLater
 from notification_service.domain import Kind, State
@@ -125,6 +126,29 @@ async def test_cancellation_that_begins_between_look_and_send_supersedes(
     await new_desk(interposed).tell(order.confirmed())
     assert outbox.names(order) == ["cancelled"]
     assert await desk.state(order, "confirmed") == "withheld/superseded"
+
+
+async def test_order_is_held_while_a_mail_of_unknown_outcome_may_be_on_its_way(
+    desk, outbox, clock, order
+):
+    await desk.tell(order.contact())
+    outbox.script = [TimeoutError()]
+    await desk.tell(order.confirmed())
+    event = order.cancelled()
+    with pytest.raises(RetryLater):
+        await desk.tell(event)
+    clock.pass_(timedelta(minutes=2))
+    await desk.tell(event)
+    assert outbox.names(order) == ["cancelled"]
+
+
+async def test_order_is_free_at_once_after_a_refusal(desk, outbox, order):
+    await desk.tell(order.contact())
+    outbox.script = [ConnectTimeoutError(endpoint_url="https://ses.example")] * 3
+    with pytest.raises(RetryLater):
+        await desk.tell(order.confirmed())
+    await desk.tell(order.cancelled())
+    assert outbox.names(order) == ["cancelled"]
 
 
 async def test_rejection_is_told_whatever_else_is(desk, outbox, order):
@@ -267,6 +291,20 @@ async def test_contact_erased_between_look_and_send_stops_the_mail(
     await new_desk(interposed).tell(order.confirmed())
     assert outbox.calls == 0
     assert await desk.state(order, "confirmed") == "withheld/erased"
+
+
+async def test_address_suppressed_between_look_and_send_stops_the_mail(
+    desk, new_desk, interposed, outbox, order
+):
+    await desk.tell(order.contact())
+
+    async def complain():
+        await desk.profiles.suppress(f"{order.customer_id}@example.com", "complaint")
+
+    interposed.before = [None, complain]
+    await new_desk(interposed).tell(order.confirmed())
+    assert outbox.calls == 0
+    assert await desk.state(order, "confirmed") == "withheld/suppressed"
 
 
 async def test_newest_contact_is_written_to(desk, outbox, order):

@@ -2,6 +2,7 @@
 
 import html
 import re
+from datetime import UTC, datetime
 from email import message_from_bytes
 from email.header import decode_header, make_header
 from email.policy import default
@@ -169,6 +170,12 @@ def test_every_locale_gets_a_mail(writer, order, tag, language, amount):
     assert reader(tag).language == language
     assert reader(tag).money(EUR) == amount
     assert parsed(writer, order, locale=tag)["Subject"] == texts(language)["confirmed"]["subject"]
+
+
+def test_dates_have_words_only_in_the_language_of_the_texts():
+    moment = datetime(2026, 1, 15, tzinfo=UTC)
+    dates = {tag: reader(tag).date(moment) for tag in ("en-GB", "de-CH", "fr-FR")}
+    assert dates == {"en-GB": "15 January 2026", "de-CH": "15. Januar 2026", "fr-FR": "15/01/2026"}
 
 
 @pytest.mark.parametrize("tag", ["en", "de"])

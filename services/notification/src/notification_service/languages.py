@@ -16,7 +16,7 @@ from importlib.resources import files
 from typing import Any
 
 from babel import Locale, UnknownLocaleError
-from babel.dates import format_date
+from babel.dates import format_date, format_skeleton
 from babel.numbers import format_decimal
 
 FALLBACK = "en"
@@ -79,8 +79,12 @@ class Reader:
         return str(format_decimal(value, locale=self.locale))
 
     def date(self, moment: datetime) -> str:
-        """A day, in UTC: nobody told us where the customer is."""
-        return str(format_date(moment.date(), format="long", locale=self.locale))
+        """A day, in UTC: nobody told us where the customer is. In figures, where the texts are not
+        in the customer's language: a month's name would be of another one.
+        """
+        if self.locale.language == self.language:
+            return str(format_date(moment.date(), format="long", locale=self.locale))
+        return str(format_skeleton("yMd", moment, locale=self.locale))
 
 
 @cache

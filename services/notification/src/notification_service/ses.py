@@ -84,7 +84,7 @@ async def open_ses(stack: AsyncExitStack, *, region: str, endpoint_url: str | No
         read_timeout=ANSWER_SECONDS,
         max_pool_connections=MAX_CONNECTIONS,
         retries={"mode": "standard", "total_max_attempts": 1},
-        connector_args={"force_close": True},
+        connector_args={"force_close": True, "keepalive_timeout": None},
     )
     client = get_session().create_client("ses", endpoint_url=endpoint_url, config=config)
     return await stack.enter_async_context(client)
