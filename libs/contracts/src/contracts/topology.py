@@ -86,15 +86,15 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """The whole of it. `services` is keyed by the service's name, such as 'order'; `mail_sender` is
-    the address that mails come from, if any are sent.
+    """The whole of it. `services` is keyed by the service's name, such as 'order'; `mail_domain` is
+    where mails come from, if any are sent.
     """
 
     bus: str
     archive: Archive
     tables: tuple[Table, ...]
     services: Mapping[str, Service]
-    mail_sender: str | None = None
+    mail_domain: str | None = None
 
     @property
     def rules(self) -> tuple[Rule, ...]:
@@ -116,7 +116,7 @@ def parse_topology(document: Mapping[str, Any]) -> Topology:
         bus=document["bus"],
         archive=Archive(**document["archive"]),
         tables=tuple(Table(**table) for table in document["tables"]),
-        mail_sender=document.get("mail_sender"),
+        mail_domain=document.get("mail_domain"),
         services=MappingProxyType(
             {name: _service(name, body) for name, body in document["services"].items()}
         ),

@@ -1,4 +1,4 @@
-"""Brings bus, rules, queues, tables and the mails' sender in line with the contracts' topology.
+"""Brings bus, rules, queues, tables and the mails' domain in line with the contracts' topology.
 
 One guarantee: applying is idempotent. It creates what is missing and updates what differs, so it
 may run twice, or at once from several processes, against AWS or any emulator of it.
@@ -129,7 +129,7 @@ async def _apply(topology: Topology, clients: _Clients) -> Applied:
         _ensure_bus(clients.events, topology.bus),
         asyncio.gather(*(_ensure_queue(clients.sqs, name) for name in names)),
         asyncio.gather(*(_ensure_table(clients.dynamodb, table) for table in topology.tables)),
-        _ensure_sender(clients.ses, topology.mail_sender),
+        _ensure_mail_domain(clients.ses, topology.mail_domain),
     )
     queues = dict(zip(names, queue_list, strict=True))
     services = topology.services
@@ -213,13 +213,15 @@ async def _ensure_table(dynamodb: Any, table: Table) -> None:
                 raise
 
 
-async def _ensure_sender(ses: Any, address: str | None) -> None:
-    """Have the sender verified: on AWS by a link that is mailed to it; emulators take our word."""
-    if address is None:
+async def _ensure_mail_domain(ses: Any, domain: str | None) -> None:
+    """Ask for the right to send mails from the domain. On AWS its DNS has to say so, too (the
+    console shows the record); emulators take our word.
+    """
+    if domain is None:
         return
-    answer = await ses.get_identity_verification_attributes(Identities=[address])
-    if address not in answer["VerificationAttributes"]:
-        await _patiently(ses.verify_email_identity, EmailAddress=address)
+    answer = await ses.get_identity_verification_attributes(Identities=[domain])
+    if domain not in answer["VerificationAttributes"]:
+        await _patiently(ses.verify_domain_identity, Domain=domain)
 
 
 async def _expires(dynamodb: Any, table: Table) -> bool:

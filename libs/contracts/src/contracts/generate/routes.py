@@ -36,8 +36,8 @@ TABLES = [
     },
     {"name": "bookstore-mails", "key": "pk", "sort_key": "sk", "ttl_attribute": "expires_at"},
 ]
-# Who mails come from: SES sends for verified identities only.
-MAIL_SENDER = "orders@bookstore.example"
+# Where mails come from: SES sends for verified domains only.
+MAIL_DOMAIN = "bookstore.example"
 # docs.aws.amazon.com/eventbridge: an event pattern has at most 2,048 characters.
 PATTERN_LIMIT = 2_048
 
@@ -51,7 +51,7 @@ def topology(contracts: Contracts) -> dict[str, Any]:
         "bus": BUS,
         "archive": ARCHIVE,
         "tables": TABLES,
-        "mail_sender": MAIL_SENDER,
+        "mail_domain": MAIL_DOMAIN,
         "services": {service: _service(contracts, service) for service in contracts.services},
     }
 

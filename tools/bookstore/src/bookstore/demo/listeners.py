@@ -15,8 +15,8 @@ from rich.text import Text
 
 from bookstore.demo.shop import Shop
 
-# Two typing errors, and the second word only begun.
-MISTYPED = "sherlok hol"
+# A letter is missing.
+MISTYPED = "shakespere"
 READER = {"email": "ada.lovelace@example.com", "name": "Ada Lovelace", "locale": "en-GB"}
 # Neighbours are computed every few seconds; without them, books of like content are shown.
 PATIENCE_SECONDS = 8.0
@@ -33,7 +33,10 @@ _BECAUSE = {
 
 async def searched(shop: Shop) -> Mapping[str, Any]:
     """The answer to a mistyped search, once the books are in the index."""
-    return await _patiently(lambda: shop.search(MISTYPED), lambda found: bool(found["total"]))
+    found: Mapping[str, Any] = await _patiently(
+        lambda: shop.search(MISTYPED), lambda found: bool(found["total"])
+    )
+    return found
 
 
 async def recommended(
@@ -54,9 +57,11 @@ async def recommended(
 
 async def _patiently(ask: Callable[[], Any], is_enough: Callable[[Any], bool]) -> Any:
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while not is_enough(found := await ask()) and time.monotonic() < deadline:
+    while True:
+        found = await ask()
+        if is_enough(found) or time.monotonic() >= deadline:
+            return found
         await asyncio.sleep(POLL_SECONDS)
-    return found
 
 
 def search_table(found: Mapping[str, Any]) -> RenderableType:
