@@ -15,7 +15,7 @@ SEED ?= 1
 export UV_SYSTEM_CERTS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status logs restart seed clean test lint format types check \
+.PHONY: help setup demo up down status logs restart halt resume reindex seed clean test lint format types check \
 	faults mutants faults-report chaos bench bench-peers search-eval \
 	compose-up compose-down compose-test \
 	contracts lock import name-given file-given
@@ -42,6 +42,12 @@ status: setup ## what runs, on which ports
 restart: name-given setup ## restart one process of the running stack: make restart NAME=payment-worker
 	@$(BOOKSTORE) restart $(NAME)
 
+halt: name-given setup ## stop one process, to see how the others get along: make halt NAME=search-worker
+	@$(BOOKSTORE) halt $(NAME)
+
+resume: name-given setup ## start it again
+	@$(BOOKSTORE) resume $(NAME)
+
 logs: setup ## follow the logs of the running stack: make logs [NAME=order-worker]
 	@$(BOOKSTORE) logs $(NAME)
 
@@ -50,6 +56,9 @@ seed: setup ## fill the running catalog with 606 classics in the public domain
 
 import: file-given setup ## import books into the running catalog: make import FILE=books.csv
 	@$(BOOKSTORE) catalog import "$(FILE)"
+
+reindex: setup ## build the search index anew from the running catalog, without downtime
+	@$(BOOKSTORE) reindex
 
 name-given:
 	@$(if $(NAME),,$(error which process? For example: make restart NAME=payment-worker (make status lists them)))

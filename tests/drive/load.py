@@ -30,6 +30,7 @@ class Load:
         self.chance = random.Random(f"{SEED}/{name}")
         self.orders = orders
         self.accepted: dict[str, str] = {}
+        self.customer = f"customer-{uuid.uuid4()}"
         self._platform = platform
         self._name = name
         self._clients = clients
@@ -96,7 +97,9 @@ class Load:
         async with asyncio.timeout(ACCEPT_SECONDS):
             while True:
                 try:
-                    answer = await self._platform.order(book, card=card, key=key)
+                    answer = await self._platform.order(
+                        book, card=card, key=key, customer=self.customer
+                    )
                 except httpx.TransportError:
                     await asyncio.sleep(0.05)
                     continue

@@ -42,6 +42,12 @@ async def test_status_restart_and_kill_from_another_terminal(data_dir: Path) -> 
         assert killed == {"pid": after["pid"]}
 
 
+async def test_halt_and_resume_from_another_terminal(data_dir: Path) -> None:
+    async with running(data_dir):
+        assert (await call(data_dir, "halt", name="worker"))["state"] == "stopped"
+        assert (await call(data_dir, "resume", name="worker"))["state"] == "ready"
+
+
 async def test_bad_requests_are_refused_in_words(data_dir: Path) -> None:
     async with running(data_dir):
         with pytest.raises(StackError, match="no process 'x': there are worker"):

@@ -156,6 +156,20 @@ async def test_a_restart_on_demand_replaces_the_process_and_is_no_crash(data_dir
             await supervisor.restart("servce")
 
 
+async def test_a_halted_process_stays_away_until_it_is_resumed(data_dir: Path) -> None:
+    async with Supervisor([python("service", restart=FAST)], data_dir) as supervisor:
+        first = supervisor.pid("service")
+        await supervisor.halt("service")
+        assert supervisor.pid("service") is None
+        assert supervisor.status()["processes"]["service"]["state"] == "stopped"
+        with pytest.raises(StackError, match="service is stopped"):
+            await supervisor.restart("service")
+        await supervisor.resume("service")
+        assert supervisor.is_ready("service")
+        assert supervisor.pid("service") not in (None, first)
+        await supervisor.resume("service")  # Harmless: it runs.
+
+
 async def test_a_process_that_ignores_its_stop_signal_is_killed_after_its_grace(
     data_dir: Path, until: Until
 ) -> None:

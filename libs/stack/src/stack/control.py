@@ -3,8 +3,9 @@
 Guarantee: each request line gets at least one answer line, `{"ok": true, "result": ...}` or
 `{"ok": false, "code": ..., "error": ...}`; only the user who runs the stack can connect.
 
-Requests: `{"command": "status" | "stop" | "restart" | "kill" | "logs", ...}` with `name`, `signal`,
-`lines`, `follow` where they apply. `logs` with `follow` answers until the caller hangs up.
+Requests: `{"command": "status" | "stop" | "restart" | "halt" | "resume" | "kill" | "logs", ...}`
+with `name`, `signal`, `lines`, `follow` where they apply. `logs` with `follow` answers until the
+caller hangs up.
 """
 
 import asyncio
@@ -34,6 +35,8 @@ class Controlled(Protocol):
     def status(self) -> dict[str, Any]: ...
     def request_stop(self) -> None: ...
     async def restart(self, name: str) -> None: ...
+    async def halt(self, name: str) -> None: ...
+    async def resume(self, name: str) -> None: ...
     def kill(self, name: str, number: signal.Signals) -> int: ...
     def log_tail(self, name: str | None, lines: int) -> list[tuple[str, str]]: ...
     def follow_logs(self, name: str | None) -> AsyncIterator[tuple[str, str]]: ...
@@ -113,14 +116,16 @@ class ControlServer:
             case "stop":
                 self._controlled.request_stop()
                 return None
-            case "restart":
-                await self._controlled.restart(request["name"])
+            case "restart" | "halt" | "resume" as change:
+                await getattr(self._controlled, change)(request["name"])
                 return self._controlled.status()["processes"][request["name"]]
             case "kill":
                 number = signal_named(request.get("signal", "SIGKILL"))
                 return {"pid": self._controlled.kill(request["name"], number)}
             case other:
-                raise StackError(f"unknown command {other!r}: status, stop, restart, kill, logs")
+                raise StackError(
+                    f"unknown command {other!r}: status, stop, restart, halt, resume, kill, logs"
+                )
 
     async def _logs(self, request: dict[str, Any]) -> AsyncIterator[tuple[str, str]]:
         name = request.get("name")

@@ -8,6 +8,7 @@ anything else happens to a child that ended, so nobody is sent to a dead one.
                   |          `-> STOPPING       `--(too many quick crashes)--> FAILED
                   `--(first start fails)--> FAILED        any --(stop)--> STOPPED
                   `--(Completed: exit 0)--> COMPLETED     FAILED --(restart)--> STARTING
+                                                          STOPPED --(resume)--> WAITING
 """
 
 import asyncio
@@ -111,7 +112,7 @@ class Runner:
     async def restart(self) -> None:
         """End the child as its declaration says, start a new one, return when that is ready."""
         if self._task is None or self._task.done() or self._stopping:
-            raise StackError(f"{self.process.name} is stopped; start the stack first")
+            raise StackError(f"{self.process.name} is stopped; start it first")
         if self._child is not None:
             self._restarting = True
             self.ready.clear()
@@ -143,6 +144,14 @@ class Runner:
         if self._task is not None:
             await asyncio.wait([self._task])
         await self._set(State.STOPPED)
+
+    async def resume(self) -> None:
+        """Begin again after `stop`; returns when it is ready, at once if it was never stopped."""
+        if self.state is State.STOPPED:
+            self._stopping = False
+            await self._set(State.WAITING)
+            self.launch()
+        await self.wait_ready()
 
     def kill_now(self) -> None:
         """SIGKILL the whole group and start nothing again; a `stop` under way then ends at once."""

@@ -138,6 +138,14 @@ class Supervisor:
         """Restart one process; returns when it is ready again, raises StartError if it is not."""
         await self._runner(name).restart()
 
+    async def halt(self, name: str) -> None:
+        """Stop one process until `resume`; whoever depends on it goes on as in an outage."""
+        await self._runner(name).stop()
+
+    async def resume(self, name: str) -> None:
+        """Start a halted process; returns when it is ready, raises StartError if it is not."""
+        await self._runner(name).resume()
+
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> int:
         """Send a signal to one process, as a test of what follows; returns its pid."""
         return self._runner(name).kill(number)

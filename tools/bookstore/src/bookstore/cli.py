@@ -100,6 +100,30 @@ def restart(name: ProcessName) -> None:
 
 
 @app.command(rich_help_panel="Operate what runs")
+def halt(name: ProcessName) -> None:
+    """Stop one process of the running stack, to see how the others get along without it."""
+    from bookstore import stack_commands
+
+    stack_commands.halt(name)
+
+
+@app.command(rich_help_panel="Operate what runs")
+def resume(name: ProcessName) -> None:
+    """Start a process that was halted; returns when it is ready."""
+    from bookstore import stack_commands
+
+    stack_commands.resume(name)
+
+
+@app.command(rich_help_panel="Operate what runs")
+def reindex() -> None:
+    """Build the search index anew from the running catalog; searches go on meanwhile."""
+    from bookstore import stack_commands
+
+    raise typer.Exit(stack_commands.reindex())
+
+
+@app.command(rich_help_panel="Operate what runs")
 def kill(
     name: ProcessName,
     signal: Annotated[str, typer.Option(help="Such as SIGTERM or SIGSTOP.")] = "SIGKILL",

@@ -150,6 +150,13 @@ class ComposeStack:
 
         await until(is_ready, f"{name} is not ready again")
 
+    async def halt(self, name: str) -> None:
+        await self.run("stop", name)
+
+    async def resume(self, name: str) -> None:
+        await self.run("start", name)
+        await self.wait_ready(name)
+
     async def _ports(self) -> dict[tuple[str, int], int]:
         lines = (await self.run("ps", "--format", "json")).splitlines()
         return {
@@ -165,7 +172,7 @@ class ComposeStack:
         urls = {
             name.removesuffix("-web"): urlsplit(service["environment"]["DATABASE_URL"])
             for name, service in config["services"].items()
-            if name.endswith("-web")
+            if name.endswith("-web") and "DATABASE_URL" in service["environment"]
         }
         return {
             f"{name.upper()}_DATABASE_URL": url._replace(

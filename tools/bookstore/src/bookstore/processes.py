@@ -28,6 +28,14 @@ class Processes(Protocol):
         """Until another has come in the killed one's place and is ready; raises StackError."""
         ...
 
+    async def halt(self, name: str) -> None:
+        """Stop it in order, until `resume`."""
+        ...
+
+    async def resume(self, name: str) -> None:
+        """Start what was halted, and wait until it is ready."""
+        ...
+
 
 class SupervisedProcesses:
     """Those of the embedded stack, by its supervisor's control socket."""
@@ -47,6 +55,12 @@ class SupervisedProcesses:
             return bool(found["ready"]) and found["pid"] not in (None, self._killed.get(name))
 
         await until(is_ready, f"{name} is not ready again")
+
+    async def halt(self, name: str) -> None:
+        await call(self._data_dir, "halt", name=name)
+
+    async def resume(self, name: str) -> None:
+        await call(self._data_dir, "resume", name=name)
 
 
 async def until(

@@ -1,11 +1,13 @@
-"""`bookstore up | down | status | restart | kill | logs | clean`: the local stack from a terminal.
+"""`bookstore up`, `down`, `status` and so on: the local stack from a terminal.
 
 Guarantee: a user's mistake is one line on standard error and exit code 2, never a traceback.
 """
 
 import asyncio
 import contextlib
+import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 
@@ -13,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bookstore.local_stack import DATABASES, SERVICES, LocalStack, data_folder, local_stack
+from bookstore.local_stack import DATABASES, REGION, SERVICES, LocalStack, data_folder, local_stack
 from stack import NotRunningError, StackError, console_for, is_running, read_state, serve
 from stack.control import call, stop_and_wait, stream
 
@@ -84,6 +86,37 @@ def restart(name: str) -> None:
     with told_plainly():
         asyncio.run(call(data_folder(), "restart", name=name))
         console.print(f"{name} is ready again")
+
+
+def halt(name: str) -> None:
+    """Stop one process of the running stack, such as `search-worker`, until it is resumed."""
+    with told_plainly():
+        asyncio.run(call(data_folder(), "halt", name=name))
+        console.print(f"{name} is stopped")
+
+
+def resume(name: str) -> None:
+    """Start a process that was halted."""
+    with told_plainly():
+        asyncio.run(call(data_folder(), "resume", name=name))
+        console.print(f"{name} is ready again")
+
+
+def reindex() -> int:
+    """Have the search index of the running stack rebuilt, and look on; an exit code."""
+    with told_plainly():
+        found = read_state(data_folder())["endpoints"]
+        needed = {
+            "AWS_ENDPOINT_URL": found["aws"],
+            "AWS_REGION": REGION,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "REDIS_URL": found["redis"],
+            "LOG_FORMAT": "console",
+        }
+        command = [sys.executable, "-m", "search_service", "reindex"]
+        return subprocess.run(command, env={**os.environ, **needed}, check=False).returncode
+    return 2
 
 
 def kill(name: str, signal: str = "SIGKILL") -> None:

@@ -25,6 +25,13 @@ BUSINESS_REFUSALS = frozenset(
         "processing_error",
     }
 )
+# What a customer has been told of once an order has come so far.
+MAILS_OF_STATUS = {
+    "confirmed": ("confirmed",),
+    "rejected": ("rejected",),
+    "cancelled": ("confirmed", "refunded", "cancelled"),
+}
+MAIL_STAGES = {"confirmed": 1, "refunded": 2, "cancelled": 3}
 FINAL_SAGA_STATES = frozenset({"completed", "compensated"})
 Ledger = Mapping[str, Mapping[str, Mapping[str, int]]]  # key -> currency -> sums and counts
 
@@ -57,13 +64,19 @@ class Movements:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """All documents of one moment; the ledgers are the gateway's balances by metadata key."""
+    """All documents of one moment; the ledgers are the gateway's balances by metadata key.
+
+    `mails` counts by kind and state; `mailbox` names what the mail service was handed, in order
+    (None where it does not tell).
+    """
 
     orders: Sequence[OrderRecord]
     movements: Movements
     stock: Mapping[str, int]
     ledger_by_order: Ledger
     ledger_by_payment: Ledger
+    mails: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    mailbox: Sequence[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +117,7 @@ def sheet(
         *_sagas(evidence),
         *_messages(evidence.movements, topology),
         *_charges(evidence.ledger_by_payment),
+        *_mails(evidence),
         _refusals(evidence.orders, acknowledged),
         _acknowledged(evidence, acknowledged),
     ]
@@ -274,6 +288,58 @@ def _at_most_once(ledger: Ledger, kind: str, claim: str) -> Check:
     twice = [key for key in payments if counts[key] > 1]
     look = _first("payment", twice)
     return _equal("I6", claim, sum(counts.values()), len(payments), look)
+
+
+def _mails(evidence: Evidence) -> list[Check]:
+    """A record for each outcome, and at the mail service what the records say was sent."""
+    outcomes = Counter(
+        kind for order in evidence.orders for kind in MAILS_OF_STATUS.get(order.status, ())
+    )
+    owed = Counter({kind: sum(states.values()) for kind, states in evidence.mails.items()})
+    look = "GET /ops/mails of notification, and the log of notification-worker"
+    checks = [
+        Check(
+            "I6",
+            "outcomes of orders, each with one mail about it",
+            f"{owed.total():,}",
+            f"{outcomes.total():,}",
+            +owed == +outcomes,
+            look,
+        )
+    ]
+    if evidence.mailbox is None:
+        return checks
+    sent = sum(states.get("sent", 0) for states in evidence.mails.values())
+    # Begun by a worker that died: it may have been sent, and is never sent again.
+    unknown = sum(states.get("unknown", 0) for states in evidence.mails.values())
+    counts = Counter(evidence.mailbox)
+    twice = [name for name, count in counts.items() if count > 1]
+    late = _out_of_order(evidence.mailbox)
+    return [
+        *checks,
+        Check(
+            "I6",
+            "mails that the mail service was handed, none twice",
+            f"{len(evidence.mailbox):,}",
+            f"{sent:,}" + (f" to {sent + unknown:,}" if unknown else ""),
+            not twice and sent <= len(counts) <= sent + unknown,
+            _first("mail", twice) or look,
+        ),
+        _equal("I7", "mails that came after a later one", len(late), 0, _first("mail", late)),
+    ]
+
+
+def _out_of_order(mailbox: Sequence[str]) -> list[str]:
+    """Mails about an order that were sent after one that tells of something later."""
+    reached: dict[str, int] = {}
+    late: list[str] = []
+    for name in mailbox:
+        order_id, _, kind = name.partition("/")
+        stage = MAIL_STAGES.get(kind, 0)
+        if stage < reached.get(order_id, 0):
+            late.append(name)
+        reached[order_id] = max(stage, reached.get(order_id, 0))
+    return late
 
 
 def _refusals(orders: Sequence[OrderRecord], acknowledged: Collection[str]) -> Check:

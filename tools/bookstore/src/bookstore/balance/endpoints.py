@@ -15,7 +15,9 @@ _NAMES = ("order", "catalog", "payment", "search", "notification", "stripe")
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """Base URLs without a slash at their end; `stripe` is the simulator."""
+    """Base URLs without a slash at their end; `stripe` is the simulator. `aws` is there where an
+    emulator stands for AWS.
+    """
 
     order: str
     catalog: str
@@ -23,6 +25,7 @@ class Endpoints:
     search: str
     notification: str
     stripe: str
+    aws: str | None = None
 
     @classmethod
     def found(cls, environment: Mapping[str, str] = os.environ) -> "Endpoints":
@@ -32,7 +35,7 @@ class Endpoints:
     @classmethod
     def of(cls, urls: Mapping[str, str]) -> "Endpoints":
         """From a stack's `endpoints`; other names in there are left alone."""
-        return cls(**{name: urls[name] for name in _NAMES})
+        return cls(**{name: urls[name] for name in _NAMES}, aws=urls.get("aws"))
 
     @property
     def services(self) -> Mapping[str, str]:

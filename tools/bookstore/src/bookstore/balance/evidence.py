@@ -13,6 +13,7 @@ import httpx
 
 from bookstore.balance.checks import Check, Evidence, Movements, OrderRecord, sheet, still_moving
 from bookstore.balance.endpoints import Endpoints
+from bookstore.balance.mailbox import NoMailboxError, read_mailbox
 from contracts import Topology, load_topology
 
 REQUEST_TIMEOUT_SECONDS = 15.0
@@ -84,9 +85,11 @@ async def _movements(client: httpx.AsyncClient, endpoints: Endpoints) -> Movemen
 
 async def _read(client: httpx.AsyncClient, endpoints: Endpoints, movements: Movements) -> Evidence:
     balances = f"{endpoints.stripe}/_simulator/ledger/balances"
-    orders, stock, by_order, by_payment = await asyncio.gather(
+    orders, stock, mails, mailbox, by_order, by_payment = await asyncio.gather(
         _orders(client, endpoints),
         _get(client, "catalog", f"{endpoints.catalog}/ops/stock"),
+        _get(client, "notification", f"{endpoints.notification}/ops/mails"),
+        _mailbox(client, endpoints.aws),
         _get(client, "stripe", balances, by="order_id"),
         _get(client, "stripe", balances, by="payment_id"),
     )
@@ -94,9 +97,22 @@ async def _read(client: httpx.AsyncClient, endpoints: Endpoints, movements: Move
         orders=orders,
         movements=movements,
         stock=stock,
+        mails=mails["by_kind"],
+        mailbox=mailbox,
         ledger_by_order=by_order["balances"],
         ledger_by_payment=by_payment["balances"],
     )
+
+
+async def _mailbox(client: httpx.AsyncClient, aws_url: str | None) -> list[str] | None:
+    """The mail service's own count; None on AWS itself, which does not show what it has sent."""
+    if aws_url is None:
+        return None
+    try:
+        return await read_mailbox(client, aws_url)
+    except (httpx.HTTPError, NoMailboxError) as error:
+        reason = str(error) or type(error).__name__
+        raise UnreachableError(f"the mailbox cannot be read: {reason}") from None
 
 
 async def _orders(client: httpx.AsyncClient, endpoints: Endpoints) -> list[OrderRecord]:

@@ -18,6 +18,14 @@ from bookstore.balance import UnreachableError, balance_sheet
 from bookstore.catalog_import.errors import CatalogImportError
 from bookstore.catalog_import.importer import import_books
 from bookstore.data import CLASSICS
+from bookstore.demo.listeners import (
+    READER,
+    mails_table,
+    recommendations_table,
+    recommended,
+    search_table,
+    searched,
+)
 from bookstore.demo.outcomes import Result, rows_of
 from bookstore.demo.plan import TooFewBooksError, make_plan
 from bookstore.demo.play import Player, Progress
@@ -78,17 +86,25 @@ async def _run(seed: int, data_dir: Path, screen: Screen, started: list[Supervis
     began = time.monotonic()
     async with open_stack(data_dir, screen, started) as session, Shop(session.endpoints) as shop:
         await _import_classics(session, screen)
+        with screen.waiting("waiting until the books can be found"):
+            found = await searched(shop)
+        screen.console.print("", search_table(found), "")
         run = f"{seed}-{int(time.time())}"
         plan = make_plan(seed, run, await shop.books())
         screen.step(
             f"placing {plan.expected_orders} orders, seed {seed} "
             f"(the same again: make demo ARGS=--seed={seed})"
         )
+        await shop.give_contact(plan.customer_id, READER)
         progress = Progress(plan, screen.event)
         player = Player(shop, session.processes, progress)
         await _play(player, progress, screen)
         cancelled = _cancelled_order(progress.results)
         timeline = await shop.order(cancelled) if cancelled else None
+        with screen.waiting("waiting for recommendations"):
+            viewed, recommendations = await recommended(
+                shop, f"reader-{run}", list(progress.orders.values())
+            )
         with screen.waiting("waiting until nothing moves, then counting"):
             checks = await balance_sheet(
                 session.endpoints, acknowledged=player.acknowledged, settle_seconds=REST_SECONDS
@@ -97,6 +113,9 @@ async def _run(seed: int, data_dir: Path, screen: Screen, started: list[Supervis
         if timeline is not None:
             screen.console.print("", timeline_table(timeline))
         screen.console.print("", outcomes_table(rows))
+        screen.console.print("", recommendations_table(viewed, recommendations, shop.titles))
+        mailbox = f"{session.endpoints.notification}/mailbox"
+        screen.console.print("", mails_table(await shop.mails(), mailbox))
         screen.console.print("", balance_table(checks), "")
     failure = first_failure(rows, checks)
     seconds = time.monotonic() - began

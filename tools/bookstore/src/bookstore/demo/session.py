@@ -24,7 +24,7 @@ JOIN_SECONDS = 90.0
 POLL_SECONDS = 0.1
 # Shorter than in any stack that is to last, so that nobody waits long for what a killed worker had
 # in its hands. The lease ends first, so that a message that comes back finds nobody at it.
-IMPATIENCE = {"VISIBILITY_SECONDS": "3", "LEASE_SECONDS": "2"}
+IMPATIENCE = {"VISIBILITY_SECONDS": "3", "LEASE_SECONDS": "2", "RECOMPUTE_SECONDS": "3"}
 
 
 @dataclass(frozen=True, slots=True)

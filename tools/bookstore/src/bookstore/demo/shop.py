@@ -48,9 +48,10 @@ class Answer:
 
 
 class Shop:
-    """Use it as `async with`."""
+    """Use it as `async with`. `titles` are those of the books that were read, by id."""
 
     def __init__(self, endpoints: Endpoints) -> None:
+        self.titles: dict[str, str] = {}
         self._endpoints = endpoints
         self._client = httpx.AsyncClient(
             timeout=REQUEST_TIMEOUT_SECONDS,
@@ -79,6 +80,7 @@ class Shop:
                 )
                 for view in page["books"]
             ]
+            self.titles |= {view["book_id"]: view["title"] for view in page["books"]}
             if "next_cursor" not in page:
                 break
             query["cursor"] = page["next_cursor"]
@@ -96,6 +98,34 @@ class Shop:
         return await self._ask(
             "POST", f"{self._endpoints.order}/orders", json=body, headers=headers
         )
+
+    async def give_contact(self, customer_id: str, contact: Mapping[str, str]) -> None:
+        """PUT /customers/{id}/contact."""
+        url = f"{self._endpoints.order}/customers/{customer_id}/contact"
+        await self._must("PUT", url, json=contact)
+
+    async def search(self, text: str) -> Mapping[str, Any]:
+        """GET /search: the first few books."""
+        url = f"{self._endpoints.search}/search"
+        found: Mapping[str, Any] = await self._must("GET", url, params={"q": text, "limit": 3})
+        return found
+
+    async def view(self, customer_id: str, book_id: str) -> None:
+        """POST /views."""
+        body = {"customer_id": customer_id, "book_id": book_id}
+        await self._must("POST", f"{self._endpoints.search}/views", json=body)
+
+    async def recommendations(self, customer_id: str) -> Mapping[str, Any]:
+        """GET /recommendations/{customer}: the first few."""
+        url = f"{self._endpoints.search}/recommendations/{customer_id}"
+        found: Mapping[str, Any] = await self._must("GET", url, params={"limit": 4})
+        return found
+
+    async def mails(self) -> Mapping[str, Mapping[str, int]]:
+        """GET /ops/mails: by kind and state."""
+        census = await self._must("GET", f"{self._endpoints.notification}/ops/mails")
+        found: Mapping[str, Mapping[str, int]] = census["by_kind"]
+        return found
 
     async def cancel(self, order_id: str, *, wait_seconds: int) -> Answer:
         """POST /orders/{id}/cancellation."""
@@ -144,7 +174,7 @@ class Shop:
     async def _ask(self, method: str, url: str, **request: Any) -> Answer:
         try:
             response = await self._client.request(method, url, **request)
-            document = response.json()
+            document = response.json() if response.content else {}
         except httpx.HTTPError as error:
             reason = str(error) or type(error).__name__
             return Answer(0, {"code": NO_ANSWER, "detail": f"{method} {url}: {reason}"})
