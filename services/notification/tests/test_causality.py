@@ -224,7 +224,10 @@ async def test_mail_without_contact_is_withheld_after_the_grace(desk, outbox, cl
     clock.pass_(timedelta(hours=1))
     while await desk.sweep.sweep():
         pass
-    assert await desk.state(order, "confirmed") == State.WAITING
+    waiting = await desk.mail(order, "confirmed")
+    assert waiting.state == State.WAITING
+    # Nothing but the contact, or the end of the grace, is worth another look.
+    assert waiting.look_at_ms == waiting.created_ms + 24 * 3600 * 1000
     clock.pass_(timedelta(hours=24))
     while await desk.sweep.sweep():
         pass
@@ -291,6 +294,33 @@ async def test_contact_erased_between_look_and_send_stops_the_mail(
     await new_desk(interposed).tell(order.confirmed())
     assert outbox.calls == 0
     assert await desk.state(order, "confirmed") == "withheld/erased"
+
+
+async def test_customer_who_says_no_between_look_and_send_gets_no_mail(
+    desk, new_desk, interposed, outbox, order
+):
+    await desk.tell(order.contact())
+
+    async def unsubscribe():
+        await desk.profiles.unsubscribe(order.customer_id)
+
+    interposed.before = [None, unsubscribe]
+    await new_desk(interposed).tell(order.confirmed())
+    assert outbox.calls == 0
+    assert await desk.state(order, "confirmed") == "withheld/unsubscribed"
+
+
+async def test_contact_that_changes_between_look_and_send_is_the_one_written_to(
+    desk, new_desk, interposed, outbox, order
+):
+    await desk.tell(order.contact(version=1, email="old@example.com"))
+
+    async def change():
+        await desk.profiles.provide(order.customer_id, 2, order.contact().contact)
+
+    interposed.before = [None, change]
+    await new_desk(interposed).tell(order.confirmed())
+    assert [str(m["To"]) for m in outbox.took] == [f"{order.customer_id}@example.com"]
 
 
 async def test_address_suppressed_between_look_and_send_stops_the_mail(

@@ -105,6 +105,8 @@ def test_no_name_can_add_a_header_or_a_recipient(writer, order, name):
     assert message.keys() == plain.keys()
     assert [each.addr_spec for each in message["To"].addresses] == ["ada@example.com"]
     assert not message.defects
+    greeting = [line for line in part(message, "plain").splitlines() if line.startswith("Hello")]
+    assert greeting == [f"Hello {' '.join(name.replace(chr(0), ' ').split())},"]
 
 
 @pytest.mark.parametrize("address", ["a..b@example.com", ".a@example.com", "o'brien+x@example.com"])

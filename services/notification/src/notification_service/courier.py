@@ -52,6 +52,13 @@ class _TryAgain(Exception):
         self.code = code
 
 
+class BeingSent(RetryLater):
+    """Somebody is at it. Mostly that ends long before the lease does, so it is asked for soon."""
+
+    def __init__(self, reason: str, lease_left_ms: int) -> None:
+        super().__init__(reason, min(lease_left_ms / 1000, random.uniform(1, 3)))
+
+
 class Courier:
     """Sends mails; `lease` bounds how long a dead worker holds one up, and must outlast a call."""
 
@@ -125,7 +132,7 @@ class Courier:
             return True
         if mail.owner is not None:
             if now < mail.lease_ends_ms:
-                raise RetryLater("it is being sent", (mail.lease_ends_ms - now) / 1000)
+                raise BeingSent("it is being sent", mail.lease_ends_ms - now)
             log.warning("a %s mail was begun and its outcome never learnt", key.kind)
             MAILS.labels(key.kind, "unknown").inc()
             return await self._mails.unknown(mail)
@@ -141,9 +148,8 @@ class Courier:
         if decision is Send.WHEN_CONTACT_COMES:
             return True
         if decision is Send.WHEN_ORDER_IS_FREE:
-            remaining = (found.mark.hold_ends_ms - now) / 1000
-            # It ends with the other mail, mostly long before its lease does.
-            raise RetryLater("another mail of the order is being sent", min(remaining, 2.0))
+            left_ms = found.mark.hold_ends_ms - now
+            raise BeingSent("another mail of the order is being sent", left_ms)
         return await self._send(mail, profile)
 
     async def _send(self, mail: Mail, profile: Profile) -> bool:
