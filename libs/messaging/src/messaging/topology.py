@@ -220,7 +220,8 @@ async def _ensure_mail_domain(ses: Any, domain: str | None) -> None:
     if domain is None:
         return
     answer = await ses.get_identity_verification_attributes(Identities=[domain])
-    if domain not in answer["VerificationAttributes"]:
+    found = answer["VerificationAttributes"].get(domain, {})
+    if found.get("VerificationStatus") != "Success":  # Asking again is harmless.
         await _patiently(ses.verify_domain_identity, Domain=domain)
 
 
