@@ -94,7 +94,7 @@ class Stage(faults.stage.Stage):
             plan,
             seed,
             processes=_processes(workers, reconcile, skews),
-            topology=load_topology(),
+            topology=load_topology().only({"order", "catalog", "payment"}),
             pause_seconds=PAUSE_SECONDS,
             reads=reads,
             # A bus that loses what it has taken is what reconciliation is there for.

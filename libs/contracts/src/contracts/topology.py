@@ -5,8 +5,8 @@ the services' `receive` and `send` operations and never edited. `messaging.topol
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
@@ -100,6 +100,11 @@ class Topology:
     def rules(self) -> tuple[Rule, ...]:
         """The rules of all services."""
         return tuple(rule for service in self.services.values() for rule in service.rules)
+
+    def only(self, services: Collection[str]) -> "Topology":
+        """The part of it that these services have: nothing is led to any other."""
+        kept = {name: each for name, each in self.services.items() if name in services}
+        return replace(self, services=MappingProxyType(kept))
 
     def receivers_of(self, message: str) -> tuple[str, ...]:
         """The names of the services that receive a message."""
