@@ -26,7 +26,7 @@ from search_service.interactions import History, Interaction, Interactions, Kind
 from search_service.results import Result, Results, Scored
 from search_service.trending import Trending
 
-# Tastes change: the newest book counts fully, the tenth a third (0.9^10).
+# Tastes change: the newest book counts fully, the eleventh a third (0.9^10).
 SEEDS = 20
 SEED_DECAY = 0.9
 SEED_WEIGHTS = {Kind.ORDER: 1.0, Kind.VIEW: 0.2}
