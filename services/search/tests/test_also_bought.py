@@ -37,8 +37,8 @@ def random_events(count: int, seed: int) -> list[Event]:
 
 def test_similarity_is_the_cosine_times_its_trust() -> None:
     events = basket("ada", "emma", "ulysses") + basket("bob", "emma")
-    # sum w w / (norm norm) = 1 / (sqrt(2) * 1), from one customer: 1 / (1 + 5)
-    expected = 1 / 2**0.5 / 6
+    # sum w w / (norm norm) = 1 / (sqrt(2) * 1), from one customer: 1 / (1 + 50)
+    expected = 1 / 2**0.5 / 51
     assert neighbours_of("emma", events) == pytest.approx({"ulysses": expected})
     assert neighbours_of("ulysses", events) == pytest.approx({"emma": expected})
 
@@ -107,7 +107,7 @@ def test_rows_are_those_of_the_whole_matrix() -> None:
         norms = [
             sum(weights.get((c, book), 0.0) ** 2 for c in customers) ** 0.5 for book in (one, other)
         ]
-        expected = product / (norms[0] * norms[1]) * len(both) / (len(both) + 5)
+        expected = product / (norms[0] * norms[1]) * len(both) / (len(both) + 50)
         found = dict(rows[one])
         if other in found:
             assert found[other] == pytest.approx(expected)

@@ -125,8 +125,9 @@ async def test_purchase_is_known_however_much_was_viewed_since(
 
 async def test_customers_do_not_see_each_other(interactions: Interactions) -> None:
     await interactions.append([did("ada", "emma"), did("adam", "ulysses")])
-    history = await interactions.of_customer("ada")
-    assert [each.book_id for each in history.latest] == ["emma"]
+    for customer, book in (("ada", "emma"), ("adam", "ulysses"), ("eve", None)):
+        history = await interactions.of_customer(customer)
+        assert [each.book_id for each in history.latest] == ([book] if book else [])
 
 
 async def test_expired_interactions_are_not_read_before_dynamodb_removes_them(

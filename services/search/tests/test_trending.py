@@ -117,6 +117,15 @@ async def test_event_from_the_future_weighs_no_more_than_one_of_now(
     assert await scores(trending) == pytest.approx({"emma": 1}, rel=1e-3)
 
 
+async def test_event_of_thousands_of_half_lives_ago_adds_nothing(
+    new_trending: NewTrending,
+) -> None:
+    trending = new_trending(half_life_seconds=3600.0)
+    await trending.add_order("m1", {"emma": 1}, ago(0))
+    await trending.add_order("m2", {"emma": 1}, ago(3000 * 3600))
+    assert await scores(trending) == pytest.approx({"emma": 1}, rel=1e-2)
+
+
 async def test_scores_of_a_century_of_half_lives_do_not_overflow(
     new_trending: NewTrending, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,11 +6,17 @@ customer is known to have bought is never recommended to that customer.
 
 For a customer, in this order, until there are enough:
 
-    neighbours of the newest books  ->  books of like content  ->  trending  ->  popular  ->  any
+    neighbours of the newest books
+    + books like these in content   ->  trending  ->  popular  ->  any
+    + popular
+
+The first step fuses three rankings into one, since neighbours alone find less than popularity does
+in a shop of few customers (measured: docs/search.md).
 """
 
+import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -20,7 +26,7 @@ from search_service.interactions import History, Interaction, Interactions, Kind
 from search_service.results import Result, Results, Scored
 from search_service.trending import Trending
 
-# Tastes change: the newest book counts fully, the tenth a third (0.9^10).
+# Tastes change: the newest book counts fully, the eleventh a third (0.9^10).
 SEEDS = 20
 SEED_DECAY = 0.9
 SEED_WEIGHTS = {Kind.ORDER: 1.0, Kind.VIEW: 0.2}
@@ -54,7 +60,7 @@ class Because:
 
 @dataclass(frozen=True, slots=True)
 class Recommendation:
-    """A book as the index knows it. Scores compare only among entries of one reason."""
+    """A book as the index knows it. A score orders the books of one step (see above) only."""
 
     hit: Hit
     score: float
@@ -109,12 +115,16 @@ class Recommender:
         except Unavailable:
             answer.degraded.add("interactions")
         answer.leave_out(history.bought)
-        seeds = _seeds(history.latest)
-        await answer.fill(
-            lambda: self._neighbours_of(seeds, answer),
-            lambda: self._similar_to_each([seed.book_id for seed, _ in seeds[:SIMILAR_SEEDS]]),
-            *self._for_anybody(answer),
-        )
+        seeds = seeds_of(history.latest)
+
+        async def personal() -> list[Candidate]:
+            near = await self._neighbours_of(seeds, answer)
+            if not seeds:
+                return []
+            alike = await self._similar_to_each([each.book_id for each, _ in seeds[:SIMILAR_SEEDS]])
+            return fused(near, alike, await self._popular(answer))
+
+        await answer.fill(personal, *self._for_anybody(answer))
         return answer.recommendations()
 
     async def similar_to(self, book_id: str, limit: int) -> Recommendations:
@@ -123,9 +133,10 @@ class Recommender:
         answer.leave_out([book_id])
 
         async def blended() -> list[Candidate]:
-            bought = (await self._neighbours(answer, [book_id])).get(book_id, [])
-            alike = await self._index.similar(book_id, limit + SPARE)
-            return list(_fused(book_id, [other for other, _ in bought], _ids(alike)))
+            rows = await self._neighbours(answer, [book_id])
+            bought = Because(Reason.BOUGHT, book_id)
+            near = [Candidate(*each, bought) for each in rows.get(book_id, [])]
+            return fused(near, await self._similar_to_each([book_id], limit + SPARE))
 
         await answer.fill(blended)
         return answer.recommendations()
@@ -148,24 +159,25 @@ class Recommender:
         self, seeds: Sequence[tuple[Interaction, float]], answer: "Answer"
     ) -> list[Candidate]:
         rows = await self._neighbours(answer, [seed.book_id for seed, _ in seeds])
-        scores: dict[str, float] = defaultdict(float)
-        because: dict[str, tuple[float, Because]] = {}
-        for seed, weight in seeds:
-            reason = Reason.BOUGHT if seed.kind is Kind.ORDER else Reason.VIEWED
-            for book_id, similarity in rows.get(seed.book_id, []):
-                part = weight * similarity
-                scores[book_id] += part
-                if book_id not in because or part > because[book_id][0]:
-                    because[book_id] = part, Because(reason, seed.book_id)
-        candidates = [Candidate(each, score, because[each][1]) for each, score in scores.items()]
-        return sorted(candidates, key=lambda each: (-each.score, each.book_id))
+        return from_neighbours(seeds, rows)
 
-    async def _similar_to_each(self, book_ids: Sequence[str]) -> list[Candidate]:
+    async def _similar_to_each(
+        self, book_ids: Sequence[str], limit: int = SPARE
+    ) -> list[Candidate]:
+        found = await asyncio.gather(*(self._index.similar(each, limit) for each in book_ids))
         return [
             Candidate(hit.book.book_id, hit.score, Because(Reason.SIMILAR, book_id))
-            for book_id in book_ids
-            for hit in await self._index.similar(book_id, SPARE)
+            for book_id, hits in zip(book_ids, found, strict=True)
+            for hit in hits
         ]
+
+    async def _popular(self, answer: "Answer") -> list[Candidate]:
+        try:
+            books = await self._results.popularity()
+        except Unavailable:
+            answer.degraded.add("popularity")
+            return []
+        return [Candidate(*each, Because(Reason.POPULAR)) for each in books]
 
     def _for_anybody(self, answer: "Answer") -> "Iterator[Tier]":
         async def trending() -> list[Candidate]:
@@ -177,21 +189,14 @@ class Recommender:
             because = Because(Reason.TRENDING)
             return [Candidate(each.book_id, each.score, because) for each in top]
 
-        async def popular() -> list[Candidate]:
-            try:
-                books = await self._results.popularity()
-            except Unavailable:
-                answer.degraded.add("popularity")
-                return []
-            return [Candidate(book_id, score, Because(Reason.POPULAR)) for book_id, score in books]
-
         async def any_book(in_stock: bool) -> list[Candidate]:
             limit = answer.limit + answer.left_out
             found = await self._index.search(Query(filters=Filters(in_stock=in_stock), limit=limit))
             because = Because(Reason.ANY)
             return [Candidate(book_id, 0.0, because) for book_id in _ids(found.hits)]
 
-        yield from (trending, popular, lambda: any_book(True), lambda: any_book(False))
+        yield from (trending, lambda: self._popular(answer))
+        yield from (lambda: any_book(True), lambda: any_book(False))
 
 
 Tier = Callable[[], Awaitable[list[Candidate]]]
@@ -244,7 +249,7 @@ class Answer:
             )
 
 
-def _seeds(latest: Iterable[Interaction]) -> list[tuple[Interaction, float]]:
+def seeds_of(latest: Iterable[Interaction]) -> list[tuple[Interaction, float]]:
     """The newest books, newest first, with their weights; an order outweighs views of the book."""
     strongest: dict[str, Interaction] = {}
     for each in latest:
@@ -257,15 +262,36 @@ def _seeds(latest: Iterable[Interaction]) -> list[tuple[Interaction, float]]:
     ]
 
 
-def _fused(book_id: str, bought: Sequence[str], alike: Sequence[str]) -> Iterator[Candidate]:
-    """Both rankings in one; what is in both is told as bought."""
+def from_neighbours(
+    seeds: Iterable[tuple[Interaction, float]], rows: Mapping[str, Scored]
+) -> list[Candidate]:
+    """The seeds' neighbours, best first; each because of the seed that says most for it."""
     scores: dict[str, float] = defaultdict(float)
-    for ranking in (bought, alike):
-        for rank, other in enumerate(ranking, start=1):
-            scores[other] += 1 / (FUSION + rank)
-    reasons = dict.fromkeys(alike, Reason.SIMILAR) | dict.fromkeys(bought, Reason.BOUGHT)
-    for other in sorted(scores, key=lambda each: (-scores[each], each)):
-        yield Candidate(other, scores[other], Because(reasons[other], book_id))
+    because: dict[str, tuple[float, Because]] = {}
+    for seed, weight in seeds:
+        reason = Reason.BOUGHT if seed.kind is Kind.ORDER else Reason.VIEWED
+        for book_id, similarity in rows.get(seed.book_id, []):
+            part = weight * similarity
+            scores[book_id] += part
+            if book_id not in because or part > because[book_id][0]:
+                because[book_id] = part, Because(reason, seed.book_id)
+    candidates = [Candidate(each, score, because[each][1]) for each, score in scores.items()]
+    return sorted(candidates, key=lambda each: (-each.score, each.book_id))
+
+
+def fused(*rankings: Iterable[Candidate]) -> list[Candidate]:
+    """All rankings in one; a book's reason is that of the first ranking which has it."""
+    scores: dict[str, float] = defaultdict(float)
+    reasons: dict[str, Because] = {}
+    for ranking in rankings:
+        places: dict[str, Because] = {}
+        for each in ranking:
+            places.setdefault(each.book_id, each.because)
+        for rank, (book_id, because) in enumerate(places.items(), start=1):
+            scores[book_id] += 1 / (FUSION + rank)
+            reasons.setdefault(book_id, because)
+    best = sorted(scores, key=lambda each: (-scores[each], each))
+    return [Candidate(each, scores[each], reasons[each]) for each in best]
 
 
 def _ids(hits: Sequence[Hit]) -> list[str]:

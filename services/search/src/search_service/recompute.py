@@ -55,29 +55,24 @@ class Recompute:
         self._check_seconds = check_seconds
         self._done_period = -1
         self._stopping = asyncio.Event()
-        self._checking: asyncio.Task[bool] | None = None
+        self._attempt: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Check until `stop`."""
         while not self._stopping.is_set():
-            self._checking = asyncio.create_task(self.check())
+            self._attempt = asyncio.create_task(self._check_and_log())
             try:
-                await self._checking
-            except asyncio.CancelledError:
-                if not self._stopping.is_set():
-                    raise
-            except (RedisError, ConnectionError) as error:
-                log.info("a result cannot be published at present: %s", error)
-            except Exception:
-                log.warning("computing neighbours failed and will be repeated", exc_info=True)
+                await asyncio.wait([self._attempt])
+            finally:
+                self._attempt.cancel()
             pause = self._check_seconds * random.uniform(0.75, 1.25)
             await interruptible_sleep(pause, self._stopping)
 
     def stop(self) -> None:
         """Let `run` return soon; a computation under way is given up, for another worker."""
         self._stopping.set()
-        if self._checking is not None:
-            self._checking.cancel()
+        if self._attempt is not None:
+            self._attempt.cancel()
 
     async def check(self) -> bool:
         """Compute if something is due and nobody else is at it; whether it did."""
@@ -106,6 +101,14 @@ class Recompute:
         await self._ledger.drain()
         self._done_period = period
         return True
+
+    async def _check_and_log(self) -> None:
+        try:
+            await self.check()
+        except (RedisError, ConnectionError) as error:
+            log.info("a result cannot be published at present: %s", error)
+        except Exception:
+            log.warning("computing neighbours failed and will be repeated", exc_info=True)
 
     async def _compute(self) -> None:
         computed_at = time.time()
