@@ -12,13 +12,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from search_service.documents import Record
-from search_service.folders import (
-    LAYOUT,
-    Folders,
-    OtherLayoutError,
-    SearchIndexError,
-    WriterLock,
-)
+from search_service.errors import NoRebuildError, OtherLayoutError, ReadOnlyError
+from search_service.folders import LAYOUT, Folders, WriterLock
 from search_service.index import Change, Found, Hit, Query
 from search_service.tantivy_completion import complete
 from search_service.tantivy_queries import by_ids, filtered, listed, similar_query
@@ -27,18 +22,6 @@ from search_service.tantivy_search import NOTHING, best, count, read, search
 from search_service.tantivy_writer import GenerationWriter
 
 Answer = TypeVar("Answer")
-
-
-class ReadOnlyError(SearchIndexError):
-    """A reader was asked to write."""
-
-    code = "read_only"
-
-
-class NoRebuildError(SearchIndexError):
-    """There is no rebuild to go on with, or it failed on the way."""
-
-    code = "no_rebuild"
 
 
 class TantivyIndex:

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from search_service.folders import SecondWriterError
+from search_service.errors import NoRebuildError, ReadOnlyError, SecondWriterError
 from search_service.index import Book, BookChange, Query
-from search_service.tantivy_index import NoRebuildError, ReadOnlyError, TantivyIndex
+from search_service.tantivy_index import TantivyIndex
 
 MakeBook = Callable[..., Book]
 Until = Callable[..., Awaitable[Any]]
