@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -15,6 +16,7 @@ import pytest
 from search_service.errors import NoRebuildError, ReadOnlyError, SecondWriterError
 from search_service.index import Book, BookChange, Query
 from search_service.tantivy_index import TantivyIndex
+from search_service.tantivy_reader import CHECK_SECONDS
 
 MakeBook = Callable[..., Book]
 Until = Callable[..., Awaitable[Any]]
@@ -178,6 +180,29 @@ async def test_reader_without_an_index_answers_nothing_until_there_is_one(
     await reader.close()
 
 
+async def test_reader_goes_on_with_what_it_had_while_the_pointer_names_what_is_gone(
+    tmp_path: Path, book: MakeBook, until: Until
+) -> None:
+    writer = TantivyIndex(tmp_path)
+    await writer.apply([BookChange(book("Emma"), 1)])
+    reader = TantivyIndex(tmp_path, read_only=True)
+    assert await reader.count() == 1
+    pointer = tmp_path / "current"
+    generation = pointer.read_text()
+    pointer.write_text(f"{generation}9")
+    fresh = TantivyIndex(tmp_path, read_only=True)
+    assert await fresh.count() == 0
+    await writer.apply([BookChange(book("Nana"), 1)])
+    deadline = time.monotonic() + 3 * CHECK_SECONDS
+    while time.monotonic() < deadline:
+        assert await reader.count() == 1
+    pointer.write_text(generation)
+    await until(reader.count, lambda count: count == 2)
+    await until(fresh.count, lambda count: count == 2)
+    for index in (writer, reader, fresh):
+        await index.close()
+
+
 async def test_second_writer_is_refused_and_told_what_to_do(tmp_path: Path) -> None:
     first = TantivyIndex(tmp_path)
     with pytest.raises(SecondWriterError, match=r"stop it first, or open .* read_only=True"):
@@ -213,8 +238,10 @@ async def test_failed_batch_leaves_nothing_behind_and_the_next_one_works(
     with pytest.raises(TypeError):
         await index.apply([BookChange(good, 1), BookChange(bad, 1)])
     assert await index.count() == 1
-    await index.apply([BookChange(good, 1)])
+    await index.apply([BookChange(book("Ulysses"), 1)])
     assert await index.count() == 2
+    await index.apply([BookChange(good, 1)])
+    assert await index.count() == 3
     await index.close()
 
 
