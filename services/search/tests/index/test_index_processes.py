@@ -1,6 +1,7 @@
 """The embedded index among processes: a writer that is killed, readers that look on meanwhile."""
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -243,6 +244,50 @@ async def test_failed_batch_leaves_nothing_behind_and_the_next_one_works(
     await index.apply([BookChange(good, 1)])
     assert await index.count() == 3
     await index.close()
+
+
+async def test_changes_of_many_callers_share_commits_and_a_bad_one_fails_alone(
+    tmp_path: Path, book: MakeBook
+) -> None:
+    index = TantivyIndex(tmp_path)
+    books = [book(f"Volume {n}") for n in range(300)]
+    bad = replace(books[150], title="No \ud800 text")
+    outcomes = await asyncio.gather(
+        *(
+            index.apply([BookChange(bad if each.book_id == bad.book_id else each, 1)])
+            for each in books
+        ),
+        return_exceptions=True,
+    )
+    assert [n for n, outcome in enumerate(outcomes) if outcome is not None] == [150]
+    assert await index.count() == 299
+    before = _opstamp(tmp_path)
+    await asyncio.gather(*(index.apply([BookChange(each, 2)]) for each in books))
+    # Tantivy counts each deletion, each addition and each commit.
+    assert _opstamp(tmp_path) - before - 2 * 300 < 10
+    await index.close()
+
+
+async def test_changes_whose_caller_gives_up_are_written_and_hold_nobody_up(
+    tmp_path: Path, book: MakeBook
+) -> None:
+    index = TantivyIndex(tmp_path)
+    applying = [
+        asyncio.create_task(index.apply([BookChange(book(f"Volume {n}"), 1)])) for n in range(9)
+    ]
+    await asyncio.sleep(0)
+    for task in applying[:5]:
+        task.cancel()
+    await asyncio.gather(*applying[5:])
+    await index.close()
+    reader = TantivyIndex(tmp_path, read_only=True)
+    assert await reader.count() == 9
+
+
+def _opstamp(folder: Path) -> int:
+    generation = folder / (folder / "current").read_text()
+    opstamp: int = json.loads((generation / "meta.json").read_text())["opstamp"]
+    return opstamp
 
 
 async def test_rebuild_in_which_a_batch_failed_cannot_be_finished(
