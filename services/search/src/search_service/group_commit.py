@@ -64,9 +64,9 @@ class GroupCommit:
                 if not group[0].written.done():
                     group[0].written.set_exception(error)
                 return
-            # One of them is to blame: let each have its own outcome.
-            for waiting in group:
-                await self._write_group([waiting])
+            # One of them is to blame, and halving finds out which in a few steps.
+            await self._write_group(group[: len(group) // 2])
+            await self._write_group(group[len(group) // 2 :])
             return
         for waiting in group:
             if not waiting.written.done():  # Its task may have been cancelled meanwhile.
