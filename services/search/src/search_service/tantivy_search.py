@@ -66,7 +66,7 @@ def search(snapshot: Snapshot, question: Question) -> Found:
         for score, address in _page(snapshot.searcher, query, question, total)
     ]
     facets = count_facets(snapshot.searcher, meaning.query, clauses)
-    return Found(page, total, facets, _did_you_mean(snapshot, meaning, clauses))
+    return Found(page, total, facets, _did_you_mean(snapshot, meaning))
 
 
 def read(searcher: Searcher, address: DocAddress) -> Record:
@@ -172,7 +172,7 @@ def _hit(
     return record.hit(score, {name: text for name, text in marked.items() if text is not None})
 
 
-def _did_you_mean(snapshot: Snapshot, meaning: Meaning, clauses: dict[str, Query]) -> str | None:
+def _did_you_mean(snapshot: Snapshot, meaning: Meaning) -> str | None:
     """The words with each unknown one replaced by what the best book has, or by the nearest."""
     replaceable = [word for word in meaning.words if word.typed in meaning.unknown and word.near]
     if not replaceable:
