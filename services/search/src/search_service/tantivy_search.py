@@ -44,6 +44,7 @@ class Meaning:
     query: Query
     words: Sequence[Word] = ()
     unknown: frozenset[str] = frozenset()
+    total: int | None = None  # Books found without filters, where that is known already.
 
 
 def search(snapshot: Snapshot, question: Question) -> Found:
@@ -59,7 +60,9 @@ def search(snapshot: Snapshot, question: Question) -> Found:
         return NOTHING
     clauses = filter_clauses(question.filters)
     query = filtered(meaning.query, clauses.values()) if clauses else meaning.query
-    total = count(snapshot.searcher, query)
+    total = meaning.total
+    if clauses or total is None:
+        total = count(snapshot.searcher, query)
     matches = word_matcher(meaning.words)
     page = [
         _hit(snapshot.searcher, address, score, matches)
@@ -106,14 +109,15 @@ def understand(snapshot: Snapshot, words: Sequence[str], *, begun: bool) -> Mean
     query = text_query(read_as, vocabulary)
     total, top = _count_and_top(searcher, query)
     if total >= _FEW or top >= WHOLE_TITLE:
-        return Meaning(query, read_as, frozenset(unknown))
+        return Meaning(query, read_as, frozenset(unknown), total)
     wider = [word if word.near else _corrected(snapshot, word) for word in read_as]
     if wider != read_as:
         query = text_query(wider, vocabulary)
         total = count(searcher, query)
     if not total and len(words) > 1:
         query = text_query(wider, vocabulary, missing=max(1, len(words) // 3))
-    return Meaning(query, wider, frozenset(unknown))
+        return Meaning(query, wider, frozenset(unknown))
+    return Meaning(query, wider, frozenset(unknown), total)
 
 
 def _is_known(snapshot: Snapshot, word: Word) -> bool:
