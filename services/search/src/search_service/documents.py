@@ -1,7 +1,7 @@
 """What the index keeps of a book, and what a change makes of it.
 
-Guarantee: `Record.after` takes a change only if its version is newer than the one it replaces;
-books and their stock have versions of their own, so either may come first.
+Guarantee: a book and its stock have versions of their own, so that either may come first, and of
+several changes of one of them only the newest counts.
 """
 
 from collections.abc import Iterable
@@ -25,13 +25,9 @@ class Record:
     stock_version: int = UNKNOWN
 
     def after(self, change: Change) -> "Record":
-        """The record with the change in it; itself if the change is not news."""
+        """The record with the change in it; whether it is news its user has seen to."""
         if isinstance(change, BookChange):
-            if change.version <= self.version:
-                return self
             return replace(self, book=change.book, version=change.version)
-        if change.version <= self.stock_version:
-            return self
         return replace(self, available=change.available, stock_version=change.version)
 
     def hit(self, score: float = 0.0, highlights: dict[str, str] | None = None) -> Hit:

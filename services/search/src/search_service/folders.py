@@ -15,28 +15,12 @@ import os
 import shutil
 from pathlib import Path
 
+from search_service.errors import SecondWriterError
+
 # Part of each generation's name; to be raised whenever the schema or the folding of words changes.
 LAYOUT = "v1"
 _POINTER = "current"
 _LOCK = "writer.lock"
-
-
-class SearchIndexError(Exception):
-    """The index cannot be used; the text says what to do."""
-
-    code = "search_index_unusable"
-
-
-class SecondWriterError(SearchIndexError):
-    """Another process writes to this folder."""
-
-    code = "second_writer"
-
-
-class OtherLayoutError(SearchIndexError):
-    """The folder was written by another release, whose index this one cannot read."""
-
-    code = "other_layout"
 
 
 class Folders:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from tantivy import Occur, Order, Query, Searcher
 
+from search_service.completion import completions
 from search_service.documents import Record
 from search_service.index import Book
 from search_service.tantivy_queries import begins, term
@@ -17,7 +18,6 @@ from search_service.text import index_words, key, query_words, title_key
 
 # Books read of each kind of match: several editions of one title make one completion.
 _CANDIDATES = 40
-_Rank = tuple[int, int, str]
 
 
 def complete(snapshot: Snapshot, prefix: str, limit: int) -> list[str]:
@@ -27,13 +27,8 @@ def complete(snapshot: Snapshot, prefix: str, limit: int) -> list[str]:
     words = query_words(prefix)
     if not words or limit <= 0:
         return []
-    ranked: dict[str, tuple[_Rank, str]] = {}
-    for text in _candidates(snapshot.searcher, words):
-        if (rank := _rank(text, words)) is not None:
-            ranked.setdefault(key(text), (rank, text))
-    if not ranked:
-        return _forgiving(snapshot, words, limit)
-    return [text for _, text in sorted(ranked.values())][:limit]
+    found = completions(_candidates(snapshot.searcher, words), words, limit)
+    return found or _forgiving(snapshot, words, limit)
 
 
 def _candidates(searcher: Searcher, words: Sequence[str]) -> Iterator[str]:
@@ -46,19 +41,6 @@ def _candidates(searcher: Searcher, words: Sequence[str]) -> Iterator[str]:
         yield book.title
     for book in _shortest(searcher, _all_in("authors", words)):
         yield from book.authors
-
-
-def _rank(text: str, words: Sequence[str]) -> _Rank | None:
-    """None for a text that lacks one of the words."""
-    folded, begun = key(text), " ".join(words)
-    if folded.startswith(begun) or title_key(text).startswith(begun):
-        return (0, len(text), folded)
-    if f" {begun}" in folded:
-        return (1, len(text), folded)
-    there = index_words(text)
-    if all(word in there for word in words[:-1]) and any(w.startswith(words[-1]) for w in there):
-        return (2, len(text), folded)
-    return None
 
 
 def _forgiving(snapshot: Snapshot, words: Sequence[str], limit: int) -> list[str]:

@@ -12,13 +12,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from search_service.documents import Record
-from search_service.folders import (
-    LAYOUT,
-    Folders,
-    OtherLayoutError,
-    SearchIndexError,
-    WriterLock,
-)
+from search_service.errors import NoRebuildError, OtherLayoutError, ReadOnlyError
+from search_service.folders import LAYOUT, Folders, WriterLock
+from search_service.group_commit import GroupCommit
 from search_service.index import Change, Found, Hit, Query
 from search_service.tantivy_completion import complete
 from search_service.tantivy_queries import by_ids, filtered, listed, similar_query
@@ -27,18 +23,6 @@ from search_service.tantivy_search import NOTHING, best, count, read, search
 from search_service.tantivy_writer import GenerationWriter
 
 Answer = TypeVar("Answer")
-
-
-class ReadOnlyError(SearchIndexError):
-    """A reader was asked to write."""
-
-    code = "read_only"
-
-
-class NoRebuildError(SearchIndexError):
-    """There is no rebuild to go on with, or it failed on the way."""
-
-    code = "no_rebuild"
 
 
 class TantivyIndex:
@@ -55,6 +39,9 @@ class TantivyIndex:
         self._writer: GenerationWriter | None = None
         self._building: tuple[str, GenerationWriter] | None = None
         self._lock: WriterLock | None = None
+        # In one thread at a time: callers that wait for each other must not fill the pool of
+        # threads, from which searches are served, too.
+        self._changes = GroupCommit(lambda changes: asyncio.to_thread(self._apply, changes))
         if not read_only:
             self._lock = WriterLock(folder)
             try:
@@ -64,8 +51,8 @@ class TantivyIndex:
                 raise
 
     async def apply(self, changes: Sequence[Change]) -> None:
-        """Take changes in, one commit a call: a few hundred at a time cost little more than one."""
-        await asyncio.to_thread(self._apply, changes)
+        """Take changes in; those of several calls at once share a commit."""
+        await self._changes.apply(changes)
 
     async def search(self, query: Query) -> Found:
         """See SearchIndex."""
@@ -101,6 +88,7 @@ class TantivyIndex:
 
     async def close(self) -> None:
         """Let go of the files; a rebuild under way is thrown away."""
+        await self._changes.finish()
         await asyncio.to_thread(self._close)
 
     async def _read(self, ask: Callable[[Snapshot], Answer], empty: Answer) -> Answer:

@@ -6,6 +6,7 @@ in the score.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice, product
 
 from tantivy import Occur, Query
 
@@ -29,6 +30,10 @@ _MAIN_TITLE = 40.0
 _CORRECTED_TITLE = 0.5
 _TITLE_BEGINS = 8.0
 _PHRASE = 0.5
+# Of a misspelt word so many corrections, and of the whole text so many readings, are compared with
+# whole titles.
+_NEAREST = 4
+_READINGS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +49,8 @@ def text_query(words: Sequence[Word], vocabulary: Vocabulary, *, missing: int = 
     """Books with all words, or all but `missing` of them; titles that are the text come first."""
     required = [_word_query(word, vocabulary) for word in words]
     typed = [word.typed for word in words]
-    corrected = [word.near[0].word if word.near else word.typed for word in words]
     wishes = _title_wishes(typed, begun=words[-1].is_begun)
-    if corrected != typed:
+    for corrected in _corrections(words):
         wishes += [
             Query.boost_query(wish, _CORRECTED_TITLE)
             for wish in _title_wishes(corrected, begun=False)
@@ -151,6 +155,14 @@ def _word_query(word: Word, vocabulary: Vocabulary) -> Query:
 
 def _weighted(word: str, weight: float, vocabulary: Vocabulary) -> list[Query]:
     return [_term(name, word, weight * FIELD_WEIGHTS[name]) for name in vocabulary.fields(word)]
+
+
+def _corrections(words: Sequence[Word]) -> list[Sequence[str]]:
+    """The likeliest readings of the whole text, if there is a word to correct."""
+    if not any(word.near for word in words):
+        return []
+    choices = [[near.word for near in word.near[:_NEAREST]] or [word.typed] for word in words]
+    return list(islice(product(*choices), _READINGS))
 
 
 def _title_wishes(words: Sequence[str], *, begun: bool) -> list[Query]:

@@ -4,6 +4,7 @@ Guarantee: a reader never fails because a writer commits, switches or removes; a
 for another `CHECK_SECONDS` with what it had. Before there is an index it has nothing, and no error.
 """
 
+import logging
 import threading
 import time
 from dataclasses import dataclass
@@ -15,10 +16,14 @@ from search_service.folders import LAYOUT, Folders
 from search_service.tantivy_schema import WORD_FIELDS
 from search_service.vocabulary import Vocabulary
 
+log = logging.getLogger(__name__)
+
 CHECK_SECONDS = 0.1
 # A vocabulary is read anew at its earliest after this many times what reading it took, so that it
 # costs a few percent of a processor however large it is and however often the writer commits.
 _REST = 20
+# Checks in a row; a writer that switches makes one fail, if any.
+_FAILURES_TO_TELL = 10
 _Signature = tuple[int, int, int]
 
 
@@ -47,6 +52,7 @@ class Reader:
         self._snapshot: Snapshot | None = None
         self._vocabulary_is_old = False
         self._next_vocabulary = 0.0
+        self._failures = 0
 
     def snapshot(self) -> Snapshot | None:
         """The newest state, or one that was so `check_seconds` ago; None without any index."""
@@ -54,9 +60,10 @@ class Reader:
         if now >= self._next_check and self._lock.acquire(blocking=self._snapshot is None):
             try:
                 self._check(now)
-            except (OSError, ValueError):
+                self._failures = 0
+            except (OSError, ValueError) as error:
                 # The writer has removed what the pointer named a moment ago: look again soon.
-                pass
+                self._failed(error)
             finally:
                 self._next_check = time.monotonic() + self._check_seconds
                 self._lock.release()
@@ -70,6 +77,15 @@ class Reader:
         """Let go of the files."""
         with self._lock:
             self._index = self._snapshot = self._signature = self._generation = None
+
+    def _failed(self, error: Exception) -> None:
+        self._failures += 1
+        if self._failures == _FAILURES_TO_TELL:
+            log.warning(
+                "the search index in %s cannot be read (%s); going on with what was read before",
+                self._folders.root,
+                error,
+            )
 
     def _check(self, now: float) -> None:
         generation = self._folders.current()

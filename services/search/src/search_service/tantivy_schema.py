@@ -11,7 +11,7 @@ from tantivy import Document, Schema, SchemaBuilder
 
 from search_service.documents import Record, decade_of, price_band_of
 from search_service.index import Book, Sort
-from search_service.text import index_words, isbn13, key, title_key
+from search_service.text import index_words, isbn13, key, main_title, title_key
 
 WORD_FIELDS = ("title", "authors", "subjects")
 SORT_FIELDS = {
@@ -67,14 +67,6 @@ def id_order(book_id: str) -> tuple[int, int]:
     except ValueError:
         number = int.from_bytes(book_id.encode()[:16].ljust(16, b"\0"), "big")
     return number >> 64, number & (1 << 64) - 1
-
-
-def main_title(title: str) -> str:
-    """The title without what follows a colon or stands in brackets at the end, folded."""
-    bare = title.strip()
-    if bare.endswith(")") and (start := bare.rfind("(")) > 0:
-        bare = bare[:start]
-    return title_key(bare.partition(":")[0]) or title_key(title)
 
 
 def _add_words(document: Document, book: Book) -> None:

@@ -44,6 +44,7 @@ class Meaning:
     query: Query
     words: Sequence[Word] = ()
     unknown: frozenset[str] = frozenset()
+    total: int | None = None  # Books found without filters, where that is known already.
 
 
 def search(snapshot: Snapshot, question: Question) -> Found:
@@ -59,14 +60,16 @@ def search(snapshot: Snapshot, question: Question) -> Found:
         return NOTHING
     clauses = filter_clauses(question.filters)
     query = filtered(meaning.query, clauses.values()) if clauses else meaning.query
-    total = count(snapshot.searcher, query)
+    total = meaning.total
+    if clauses or total is None:
+        total = count(snapshot.searcher, query)
     matches = word_matcher(meaning.words)
     page = [
         _hit(snapshot.searcher, address, score, matches)
         for score, address in _page(snapshot.searcher, query, question, total)
     ]
     facets = count_facets(snapshot.searcher, meaning.query, clauses)
-    return Found(page, total, facets, _did_you_mean(snapshot, meaning, clauses))
+    return Found(page, total, facets, _did_you_mean(snapshot, meaning))
 
 
 def read(searcher: Searcher, address: DocAddress) -> Record:
@@ -106,14 +109,15 @@ def understand(snapshot: Snapshot, words: Sequence[str], *, begun: bool) -> Mean
     query = text_query(read_as, vocabulary)
     total, top = _count_and_top(searcher, query)
     if total >= _FEW or top >= WHOLE_TITLE:
-        return Meaning(query, read_as, frozenset(unknown))
+        return Meaning(query, read_as, frozenset(unknown), total)
     wider = [word if word.near else _corrected(snapshot, word) for word in read_as]
     if wider != read_as:
         query = text_query(wider, vocabulary)
         total = count(searcher, query)
     if not total and len(words) > 1:
         query = text_query(wider, vocabulary, missing=max(1, len(words) // 3))
-    return Meaning(query, wider, frozenset(unknown))
+        return Meaning(query, wider, frozenset(unknown))
+    return Meaning(query, wider, frozenset(unknown), total)
 
 
 def _is_known(snapshot: Snapshot, word: Word) -> bool:
@@ -172,7 +176,7 @@ def _hit(
     return record.hit(score, {name: text for name, text in marked.items() if text is not None})
 
 
-def _did_you_mean(snapshot: Snapshot, meaning: Meaning, clauses: dict[str, Query]) -> str | None:
+def _did_you_mean(snapshot: Snapshot, meaning: Meaning) -> str | None:
     """The words with each unknown one replaced by what the best book has, or by the nearest."""
     replaceable = [word for word in meaning.words if word.typed in meaning.unknown and word.near]
     if not replaceable:

@@ -95,6 +95,14 @@ def title_key(text: str) -> str:
     return _ARTICLE.sub("", folded)
 
 
+def main_title(title: str) -> str:
+    """The title without what follows a colon or stands in brackets at the end, folded."""
+    bare = title.strip()
+    if bare.endswith(")") and (start := bare.rfind("(")) > 0:
+        bare = bare[:start]
+    return title_key(bare.partition(":")[0]) or title_key(title)
+
+
 def ends_within_word(text: str) -> bool:
     """Whether the last word may go on: nothing but letters, digits or an apostrophe follows."""
     return bool(text[:MAX_QUERY_LETTERS]) and not text[:MAX_QUERY_LETTERS][-1].isspace()

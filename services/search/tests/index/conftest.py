@@ -16,8 +16,7 @@ from typing import Any, TypeVar
 import pytest
 
 from search_service.index import Book, BookChange, SearchIndex
-
-# from search_service.opensearch_index import OpenSearchIndex
+from search_service.opensearch_index import OpenSearchIndex
 from search_service.tantivy_index import TantivyIndex
 
 Value = TypeVar("Value")

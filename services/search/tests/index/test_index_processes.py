@@ -1,9 +1,11 @@
 """The embedded index among processes: a writer that is killed, readers that look on meanwhile."""
 
 import asyncio
+import json
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -12,9 +14,10 @@ from typing import Any
 
 import pytest
 
-from search_service.folders import SecondWriterError
+from search_service.errors import NoRebuildError, ReadOnlyError, SecondWriterError
 from search_service.index import Book, BookChange, Query
-from search_service.tantivy_index import NoRebuildError, ReadOnlyError, TantivyIndex
+from search_service.tantivy_index import TantivyIndex
+from search_service.tantivy_reader import CHECK_SECONDS
 
 MakeBook = Callable[..., Book]
 Until = Callable[..., Awaitable[Any]]
@@ -178,6 +181,29 @@ async def test_reader_without_an_index_answers_nothing_until_there_is_one(
     await reader.close()
 
 
+async def test_reader_goes_on_with_what_it_had_while_the_pointer_names_what_is_gone(
+    tmp_path: Path, book: MakeBook, until: Until
+) -> None:
+    writer = TantivyIndex(tmp_path)
+    await writer.apply([BookChange(book("Emma"), 1)])
+    reader = TantivyIndex(tmp_path, read_only=True)
+    assert await reader.count() == 1
+    pointer = tmp_path / "current"
+    generation = pointer.read_text()
+    pointer.write_text(f"{generation}9")
+    fresh = TantivyIndex(tmp_path, read_only=True)
+    assert await fresh.count() == 0
+    await writer.apply([BookChange(book("Nana"), 1)])
+    deadline = time.monotonic() + 3 * CHECK_SECONDS
+    while time.monotonic() < deadline:
+        assert await reader.count() == 1
+    pointer.write_text(generation)
+    await until(reader.count, lambda count: count == 2)
+    await until(fresh.count, lambda count: count == 2)
+    for index in (writer, reader, fresh):
+        await index.close()
+
+
 async def test_second_writer_is_refused_and_told_what_to_do(tmp_path: Path) -> None:
     first = TantivyIndex(tmp_path)
     with pytest.raises(SecondWriterError, match=r"stop it first, or open .* read_only=True"):
@@ -213,9 +239,54 @@ async def test_failed_batch_leaves_nothing_behind_and_the_next_one_works(
     with pytest.raises(TypeError):
         await index.apply([BookChange(good, 1), BookChange(bad, 1)])
     assert await index.count() == 1
-    await index.apply([BookChange(good, 1)])
+    await index.apply([BookChange(book("Ulysses"), 1)])
     assert await index.count() == 2
+    await index.apply([BookChange(good, 1)])
+    assert await index.count() == 3
     await index.close()
+
+
+async def test_changes_of_many_callers_share_commits_and_a_bad_one_fails_alone(
+    tmp_path: Path, book: MakeBook
+) -> None:
+    index = TantivyIndex(tmp_path)
+    books = [book(f"Volume {n}") for n in range(300)]
+    bad = replace(books[150], title="No \ud800 text")
+    outcomes = await asyncio.gather(
+        *(
+            index.apply([BookChange(bad if each.book_id == bad.book_id else each, 1)])
+            for each in books
+        ),
+        return_exceptions=True,
+    )
+    assert [n for n, outcome in enumerate(outcomes) if outcome is not None] == [150]
+    assert await index.count() == 299
+    before = _opstamp(tmp_path)
+    await asyncio.gather(*(index.apply([BookChange(each, 2)]) for each in books))
+    # Tantivy counts each deletion, each addition and each commit.
+    assert _opstamp(tmp_path) - before - 2 * 300 < 10
+    await index.close()
+
+
+async def test_changes_whose_caller_gives_up_are_written_all_the_same(
+    tmp_path: Path, book: MakeBook
+) -> None:
+    index = TantivyIndex(tmp_path)
+    applying = [
+        asyncio.create_task(index.apply([BookChange(book(f"Volume {n}"), 1)])) for n in range(9)
+    ]
+    await asyncio.sleep(0)
+    for task in applying:
+        task.cancel()
+    await index.close()
+    reader = TantivyIndex(tmp_path, read_only=True)
+    assert await reader.count() == 9
+
+
+def _opstamp(folder: Path) -> int:
+    generation = folder / (folder / "current").read_text()
+    opstamp: int = json.loads((generation / "meta.json").read_text())["opstamp"]
+    return opstamp
 
 
 async def test_rebuild_in_which_a_batch_failed_cannot_be_finished(
