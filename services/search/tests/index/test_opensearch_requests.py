@@ -5,16 +5,12 @@ only the contract suite against a real one can tell.
 """
 
 import json
-import re
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import jsonschema_rs
 import pytest
-from aiohttp import web
 
 from search_service.errors import NoRebuildError
 from search_service.index import (
@@ -34,115 +30,12 @@ from search_service.opensearch_index import (
 )
 
 RECORDED = Path(__file__).parent.parent / "recorded"
-DSL = json.loads((RECORDED / "query_dsl.json").read_text())["$defs"]
 EMMA_ID = "00000000-0000-4000-8000-000000000001"
 MakeBook = Callable[..., Book]
 
 
-class Endpoint:
-    """One recorded endpoint: what it takes, and what it answers if no test says otherwise."""
-
-    def __init__(self, file: Path) -> None:
-        shape = json.loads(file.read_text())
-        self.name = file.stem
-        self.method = shape["method"]
-        self.answer = (shape["answer"]["status"], shape["answer"]["body"])
-        self._path = re.compile(shape["path"])
-        self._parameters = {name: re.compile(p) for name, p in shape["parameters"].items()}
-        self._body = shape["body"] and jsonschema_rs.validator_for({**shape["body"], "$defs": DSL})
-
-    def serves(self, method: str, path: str) -> bool:
-        return method == self.method and self._path.search(path) is not None
-
-    def faults(self, parameters: dict[str, str], body: Any) -> list[str]:
-        faults = [
-            f"parameter {name}={value}"
-            for name, value in parameters.items()
-            if name not in self._parameters or not self._parameters[name].search(value)
-        ]
-        if self._body is None:
-            return faults + ([f"a body: {body}"] if body is not None else [])
-        return faults + [
-            f"{'/'.join(map(str, error.instance_path))}: {error.message}"
-            for error in self._body.iter_errors(body)
-        ]
-
-
-ENDPOINTS = [Endpoint(file) for file in sorted(RECORDED.glob("*.json")) if file.stem != "query_dsl"]
-
-
-@dataclass
-class Recorder:
-    """An HTTP server that takes requests of the recorded shapes only."""
-
-    url: str = ""
-    asked: list[tuple[str, str, Any]] = field(default_factory=list)  # Endpoint, path, body.
-    faults: list[str] = field(default_factory=list)
-    _scripted: dict[str, list[tuple[int, Any]]] = field(default_factory=dict)
-
-    def answer(self, endpoint: str, *answers: tuple[int, Any]) -> None:
-        """The next answers of an endpoint, as status and body."""
-        self._scripted.setdefault(endpoint, []).extend(answers)
-
-    def bodies(self, endpoint: str) -> list[Any]:
-        return [body for name, _, body in self.asked if name == endpoint]
-
-    async def handle(self, request: web.Request) -> web.Response:
-        found = [each for each in ENDPOINTS if each.serves(request.method, request.path)]
-        if len(found) != 1:
-            self.faults.append(f"{request.method} {request.path}: {len(found)} endpoints")
-            return web.json_response({}, status=400)
-        endpoint = found[0]
-        body = _parsed(await request.text(), pairs=endpoint.name == "bulk")
-        self.faults += [
-            f"{endpoint.name}: {fault}" for fault in endpoint.faults(dict(request.query), body)
-        ]
-        self.asked.append((endpoint.name, request.path, body))
-        scripted = self._scripted.get(endpoint.name)
-        status, answer = scripted.pop(0) if scripted else endpoint.answer
-        if endpoint.name == "bulk" and not scripted and status == 200 and answer["errors"] is False:
-            answer = bulk_answer(*([201] * len(body)))
-        return web.json_response(answer, status=status)
-
-
-def _parsed(text: str, *, pairs: bool) -> Any:
-    if not text:
-        return None
-    if not pairs:
-        return json.loads(text)
-    assert text.endswith("\n")  # _bulk ignores a last line that does not end.
-    lines = [json.loads(line) for line in text.splitlines()]
-    return [list(pair) for pair in zip(lines[::2], lines[1::2], strict=True)]
-
-
-def bulk_answer(*statuses: int) -> dict[str, Any]:
-    items = [
-        {"update": {"_index": "i", "_id": "x", "status": status}}
-        if status < 300
-        else {"update": {"_id": "x", "status": status, "error": {"type": "e", "reason": "why"}}}
-        for status in statuses
-    ]
-    return {"took": 1, "errors": any(status >= 300 for status in statuses), "items": items}
-
-
 @pytest.fixture
-async def server() -> AsyncIterator[Recorder]:
-    """Each test fails if a request did not fit."""
-    recorder = Recorder()
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", recorder.handle)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    recorder.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield recorder
-    await runner.cleanup()
-    assert recorder.faults == []
-
-
-@pytest.fixture
-async def index(server: Recorder) -> AsyncIterator[OpenSearchIndex]:
+async def index(server: Any) -> AsyncIterator[OpenSearchIndex]:
     index = OpenSearchIndex(server.url, longest_wait_seconds=0.01)
     yield index
     await index.close()
@@ -179,7 +72,7 @@ async def test_nothing_connects_before_the_first_use() -> None:
     ids=str,
 )
 async def test_search_of_whatever_kind_fits_the_api(
-    index: OpenSearchIndex, server: Recorder, query: Query
+    index: OpenSearchIndex, server: Any, query: Query
 ) -> None:
     await index.search(query)
     (body,) = server.bodies("search")
@@ -189,7 +82,7 @@ async def test_search_of_whatever_kind_fits_the_api(
 
 @pytest.mark.parametrize("text", ["emma", "pride and pre", "!!!", "\0", "x" * 10_000, '"*'])
 async def test_completion_and_similar_books_fit_the_api(
-    index: OpenSearchIndex, server: Recorder, text: str
+    index: OpenSearchIndex, server: Any, text: str
 ) -> None:
     server.answer("search", (200, {"hits": {"hits": []}}))
     await index.complete(text, 5)
@@ -199,7 +92,7 @@ async def test_completion_and_similar_books_fit_the_api(
 
 
 async def test_answer_is_read_into_hits_facets_and_a_better_spelling(
-    index: OpenSearchIndex, server: Recorder
+    index: OpenSearchIndex, server: Any
 ) -> None:
     found = await index.search(Query("emna austen"))
     (hit,) = found.hits
@@ -225,7 +118,7 @@ async def test_answer_is_read_into_hits_facets_and_a_better_spelling(
 
 
 async def test_facet_is_counted_under_all_filters_but_its_own(
-    index: OpenSearchIndex, server: Recorder
+    index: OpenSearchIndex, server: Any
 ) -> None:
     await index.search(Query("emma", Filters(languages=("en",), decades=(1810,))))
     (body,) = server.bodies("search")
@@ -237,7 +130,7 @@ async def test_facet_is_counted_under_all_filters_but_its_own(
 
 
 async def test_most_words_are_asked_for_where_no_book_has_all(
-    index: OpenSearchIndex, server: Recorder
+    index: OpenSearchIndex, server: Any
 ) -> None:
     empty = json.loads((RECORDED / "search.json").read_text())["answer"]["body"]
     empty["aggregations"]["found"]["doc_count"] = 0
@@ -252,7 +145,7 @@ async def test_most_words_are_asked_for_where_no_book_has_all(
 
 
 async def test_isbn_is_asked_for_as_such_and_as_words_if_nobody_has_it(
-    index: OpenSearchIndex, server: Recorder
+    index: OpenSearchIndex, server: Any
 ) -> None:
     empty = json.loads((RECORDED / "search.json").read_text())["answer"]["body"]
     empty["aggregations"]["found"]["doc_count"] = 0
@@ -264,7 +157,7 @@ async def test_isbn_is_asked_for_as_such_and_as_words_if_nobody_has_it(
 
 
 async def test_missing_index_answers_as_an_empty_one_does(
-    index: OpenSearchIndex, server: Recorder
+    index: OpenSearchIndex, server: Any
 ) -> None:
     missing = (404, {"error": {"type": "index_not_found_exception"}, "status": 404})
     server.answer("search", missing, missing, missing, missing)
@@ -287,7 +180,7 @@ async def test_books_of_which_only_the_stock_is_known_are_left_out(index: OpenSe
 
 
 async def test_first_apply_makes_template_and_index_and_later_ones_only_look_for_a_rebuild(
-    index: OpenSearchIndex, server: Recorder, book: MakeBook
+    index: OpenSearchIndex, server: Any, book: MakeBook
 ) -> None:
     change = BookChange(book("Emma"), 3)
     await index.apply([change])
@@ -306,7 +199,7 @@ async def test_first_apply_makes_template_and_index_and_later_ones_only_look_for
 
 
 async def test_index_that_another_worker_has_just_made_is_used(
-    index: OpenSearchIndex, server: Recorder, book: MakeBook
+    index: OpenSearchIndex, server: Any, book: MakeBook
 ) -> None:
     exists = {"type": "resource_already_exists_exception", "reason": "index exists"}
     server.answer("create_index", (400, {"error": exists, "status": 400}))
@@ -315,7 +208,7 @@ async def test_index_that_another_worker_has_just_made_is_used(
 
 
 async def test_changes_are_scripted_upserts_that_compare_versions_on_the_spot(
-    index: OpenSearchIndex, server: Recorder, book: MakeBook
+    index: OpenSearchIndex, server: Any, book: MakeBook
 ) -> None:
     emma = book("Émma's", "Jane Austen", year=None)
     await index.apply([StockChange(emma.book_id, 4, 9), BookChange(emma, 3)])
@@ -337,7 +230,7 @@ async def test_changes_are_scripted_upserts_that_compare_versions_on_the_spot(
 
 
 async def test_of_one_batch_only_the_newest_change_of_each_kind_is_sent(
-    index: OpenSearchIndex, server: Recorder, book: MakeBook
+    index: OpenSearchIndex, server: Any, book: MakeBook
 ) -> None:
     emma = book("Emma")
     versions = (2, 5, 1)
@@ -347,14 +240,14 @@ async def test_of_one_batch_only_the_newest_change_of_each_kind_is_sent(
 
 
 async def test_only_items_that_failed_for_now_are_sent_again(
-    index: OpenSearchIndex, server: Recorder, book: MakeBook
+    index: OpenSearchIndex, server: Any, book: MakeBook
 ) -> None:
     books = [book(f"Volume {n}") for n in range(5)]
     server.answer(
         "bulk",
-        (200, bulk_answer(201, 429, 200, 503, 409)),
+        (200, server.bulk_answer(201, 429, 200, 503, 409)),
         (429, {"error": {"type": "rejected", "reason": "busy"}, "status": 429}),
-        (200, bulk_answer(200, 429, 200)),
+        (200, server.bulk_answer(200, 429, 200)),
     )
     await index.apply([BookChange(each, 1) for each in books])
     sent = [[line["update"]["_id"] for line, _ in pairs] for pairs in server.bodies("bulk")]
@@ -364,29 +257,29 @@ async def test_only_items_that_failed_for_now_are_sent_again(
 
 
 async def test_retries_end_with_an_error_that_says_what_to_do(
-    index: OpenSearchIndex, server: Recorder, book: MakeBook
+    index: OpenSearchIndex, server: Any, book: MakeBook
 ) -> None:
-    server.answer("bulk", *[(200, bulk_answer(429))] * 50)
+    server.answer("bulk", *[(200, server.bulk_answer(429))] * 50)
     with pytest.raises(SearchUnavailableError, match=r"1 changes .* 429: why.* apply them again"):
         await index.apply([BookChange(book("Emma"), 1)])
     assert len(server.bodies("bulk")) < 10
 
 
 async def test_change_that_can_never_be_taken_raises_at_once(
-    index: OpenSearchIndex, server: Recorder, book: MakeBook
+    index: OpenSearchIndex, server: Any, book: MakeBook
 ) -> None:
-    server.answer("bulk", (200, bulk_answer(400)))
+    server.answer("bulk", (200, server.bulk_answer(400)))
     with pytest.raises(ChangeRefusedError, match="status 400: why"):
         await index.apply([BookChange(book("Emma"), 1)])
     assert len(server.bodies("bulk")) == 1
 
 
 async def test_index_that_is_gone_is_made_anew_by_the_next_apply(
-    index: OpenSearchIndex, server: Recorder, book: MakeBook
+    index: OpenSearchIndex, server: Any, book: MakeBook
 ) -> None:
     change = BookChange(book("Emma"), 1)
     await index.apply([change])
-    server.answer("bulk", (200, bulk_answer(404)))
+    server.answer("bulk", (200, server.bulk_answer(404)))
     with pytest.raises(SearchUnavailableError):
         await index.apply([change])
     await index.apply([change])
@@ -394,7 +287,7 @@ async def test_index_that_is_gone_is_made_anew_by_the_next_apply(
 
 
 async def test_changes_go_to_both_indexes_while_any_worker_rebuilds(
-    index: OpenSearchIndex, server: Recorder, book: MakeBook
+    index: OpenSearchIndex, server: Any, book: MakeBook
 ) -> None:
     server.answer("alias_exists", (200, None), (200, None))
     await index.apply([BookChange(book("Emma"), 1)])
@@ -402,10 +295,10 @@ async def test_changes_go_to_both_indexes_while_any_worker_rebuilds(
 
 
 async def test_changes_are_sent_again_if_the_rebuild_ended_in_between(
-    index: OpenSearchIndex, server: Recorder, book: MakeBook
+    index: OpenSearchIndex, server: Any, book: MakeBook
 ) -> None:
     server.answer("alias_exists", (200, None), (200, None))
-    server.answer("bulk", (200, bulk_answer(200, 404)))
+    server.answer("bulk", (200, server.bulk_answer(200, 404)))
     await index.apply([BookChange(book("Emma"), 1)])
     assert [targets(pairs) for pairs in server.bodies("bulk")] == [
         [("books", True), ("books-building", True)],
@@ -414,7 +307,7 @@ async def test_changes_are_sent_again_if_the_rebuild_ended_in_between(
 
 
 async def test_rebuild_replaces_the_index_in_one_call_and_removes_the_old_one(
-    index: OpenSearchIndex, server: Recorder, book: MakeBook
+    index: OpenSearchIndex, server: Any, book: MakeBook
 ) -> None:
     server.answer("alias_exists", (200, None))
     await index.begin_rebuild()
@@ -449,7 +342,7 @@ async def test_rebuild_replaces_the_index_in_one_call_and_removes_the_old_one(
 
 
 async def test_rebuild_that_another_one_has_replaced_is_not_put_in_place(
-    index: OpenSearchIndex, server: Recorder
+    index: OpenSearchIndex, server: Any
 ) -> None:
     await index.begin_rebuild()
     missing = {"error": {"type": "aliases_not_found_exception"}, "status": 404}
@@ -472,6 +365,7 @@ async def test_rebuild_that_another_one_has_replaced_is_not_put_in_place(
     ],
     ids=json.dumps,
 )
-def test_recorded_shapes_refuse_what_the_api_does_not_know(wrong: dict[str, Any]) -> None:
-    (search,) = [each for each in ENDPOINTS if each.name == "search"]
-    assert search.faults({}, wrong)
+async def test_recorded_shapes_refuse_what_the_api_does_not_know(
+    server: Any, wrong: dict[str, Any]
+) -> None:
+    assert server.faults_of("search", wrong)
