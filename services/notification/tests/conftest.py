@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from contracts.models.catalog import BookListed, BookRevised
 from contracts.models.common import Contact, Money, OrderLine
 from contracts.models.order import (
     ContactErased,
@@ -38,6 +39,7 @@ from notification_service.ses import Ses, open_ses
 from notification_service.store import Mails
 from notification_service.sweep import Sweep
 from notification_service.table import Table
+from notification_service.titles import Titles
 from notification_service.tokens import Unsubscribing
 
 SENDER = "Bookstore <orders@bookstore.example>"
@@ -171,6 +173,7 @@ class Desk:
         self.clock = clock
         self.mails = Mails(table)
         self.profiles = Profiles(table)
+        self.titles = Titles(table)
         self.unsubscribing = Unsubscribing(KEY, "https://mail.bookstore.example")
         self.writer = Writer(SENDER, self.unsubscribing)
         self.courier = Courier(
@@ -184,7 +187,7 @@ class Desk:
             sleep=no_sleep,
         )
         self.sweep = Sweep(self.mails, self.courier, interval=timedelta(seconds=60), grace=GRACE)
-        self._reactions = Dispatch(reactions(Handlers(self.courier, self.profiles)))
+        self._reactions = Dispatch(reactions(Handlers(self.courier, self.profiles, self.titles)))
 
     async def tell(self, event: Any) -> None:
         """Handle an event as the consumer would hand it in, checked against its contract."""
@@ -211,8 +214,11 @@ def envelope_fixture() -> Callable[[Any], Envelope]:
 
 def envelope(event: Any) -> Envelope:
     """The event in an envelope of its own."""
-    source = "payment" if isinstance(event, PaymentRefunded) else "order"
-    subject = getattr(event, "order_id", event.customer_id)
+    if isinstance(event, BookListed | BookRevised):
+        source, subject = "catalog", event.book.book_id
+    else:
+        source = "payment" if isinstance(event, PaymentRefunded) else "order"
+        subject = getattr(event, "order_id", event.customer_id)
     return Sender(source).envelope(
         event, cause=str(uuid.uuid4()), subject=subject, correlation_id=subject
     )

@@ -72,6 +72,6 @@ async def test_contact_that_breaks_its_contract_is_refused_without_quoting_it(
     contact = {"email": "ada.lovelace at example.com", "name": "Lovelace\n"}
     broken = replace(message, data={**message.data, "contact": contact})
     with pytest.raises(DeadLetter) as refused:
-        Dispatch(reactions(Handlers(desk.courier, desk.profiles))).find(broken)
+        Dispatch(reactions(Handlers(desk.courier, desk.profiles, desk.titles))).find(broken)
     for personal in PERSONAL:
         assert personal not in str(refused.value)

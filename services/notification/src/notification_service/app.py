@@ -29,6 +29,7 @@ from notification_service.settings import NotificationSettings
 from notification_service.store import Mails
 from notification_service.sweep import Sweep
 from notification_service.table import Table
+from notification_service.titles import Titles
 from notification_service.tokens import Unsubscribing
 from notification_service.webhooks import MEDIA_TYPES, ses_webhook
 
@@ -55,6 +56,7 @@ async def compose(resources: Resources) -> Parts:
         lease=timedelta(seconds=settings.mail_lease_seconds),
         grace=grace,
     )
+    handlers = Handlers(courier, profiles, Titles(table))
     mailbox = Mailbox(settings.mailbox_url, resources.connect) if settings.mailbox_url else None
     if mailbox is not None:
         opened.push_async_callback(mailbox.close)
@@ -74,7 +76,8 @@ async def compose(resources: Resources) -> Parts:
         routers=routers,
         workers=[
             QueueWorker(
-                resources, reactor(reactions(Handlers(courier, profiles)), resources.inbox)
+                resources,
+                reactor(reactions(Handlers(courier, profiles, Titles(table))), resources.inbox),
             ),
             Sweep(mails, courier, interval=interval, grace=grace),
         ],

@@ -5,6 +5,7 @@ or its record says why not.
 """
 
 from contracts import or_none
+from contracts.models.catalog import BookListed, BookRevised
 from contracts.models.order import (
     ContactErased,
     ContactProvided,
@@ -17,6 +18,7 @@ from messaging import DeadLetter, Envelope, Reaction
 from notification_service.courier import Courier
 from notification_service.domain import Kind, MailKey
 from notification_service.profiles import Profiles
+from notification_service.titles import Titles
 
 
 class NoCustomer(DeadLetter):
@@ -26,15 +28,20 @@ class NoCustomer(DeadLetter):
 
 
 class Handlers:
-    """The reactions, over the courier and the customers."""
+    """The reactions, over the courier, the customers and what books are called."""
 
-    def __init__(self, courier: Courier, profiles: Profiles) -> None:
+    def __init__(self, courier: Courier, profiles: Profiles, titles: Titles) -> None:
         self._courier = courier
         self._profiles = profiles
+        self._titles = titles
 
     async def mail_confirmation(self, event: OrderConfirmed, _: Envelope) -> None:
         """Tell what was bought, and for how much."""
         facts = event.model_dump(mode="json", include={"lines", "total"})
+        titles = await self._titles.of({line.book_id for line in event.lines})
+        for line in facts["lines"]:
+            if line["book_id"] in titles:
+                line["title"] = titles[line["book_id"]]
         await self._courier.owe(MailKey(event.customer_id, event.order_id, Kind.CONFIRMED), facts)
 
     async def mail_rejection(self, event: OrderRejected, _: Envelope) -> None:
@@ -54,6 +61,10 @@ class Handlers:
             raise NoCustomer(f"the refund of order {event.order_id} names no customer")
         facts = event.model_dump(mode="json", include={"amount"})
         await self._courier.owe(MailKey(customer_id, event.order_id, Kind.REFUNDED), facts)
+
+    async def keep_title(self, event: BookListed | BookRevised, _: Envelope) -> None:
+        """Know what the book is called."""
+        await self._titles.keep(event.book.book_id, event.book.title, event.version)
 
     async def keep_contact(self, event: ContactProvided, _: Envelope) -> None:
         """Know where to write to, and write what waited for that.
@@ -78,6 +89,8 @@ def reactions(handlers: Handlers) -> list[Reaction]:
         Reaction(OrderRejected, handlers.mail_rejection),
         Reaction(OrderCancelled, handlers.mail_cancellation),
         Reaction(PaymentRefunded, handlers.mail_refund),
+        Reaction(BookListed, handlers.keep_title),
+        Reaction(BookRevised, handlers.keep_title),
         Reaction(ContactProvided, handlers.keep_contact),
         Reaction(ContactErased, handlers.forget_contact),
     ]

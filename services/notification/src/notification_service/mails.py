@@ -91,6 +91,7 @@ class Writer:
             lstrip_blocks=True,
             auto_reload=False,
         )
+        self._templates.filters["one_line"] = _one_line
         for kind in Kind:  # All are compiled at the start, and a broken one stops the process.
             for ending in ("html", "txt"):
                 self._templates.get_template(f"{kind}.{ending}")

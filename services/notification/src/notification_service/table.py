@@ -7,6 +7,7 @@ again, a bounded number of times.
                        mail#<order>#<kind>        a mail
                        order#<order>              how far the order's mails have got
     address#<sha256>   suppressed                 no mail may go there; survives an erasure
+    book#<id>          title                      what a book is called
     due                <when>#<order>#<kind>      mails that are not settled, by the time to look
     census             shard#<n>                  counts by kind and state
     rate#<second>      rate                       mails begun in that second, by all workers

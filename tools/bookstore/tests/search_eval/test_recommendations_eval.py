@@ -7,18 +7,22 @@ from rich.console import Console
 
 from bookstore.search_eval.recommendations_eval import (
     METHODS,
-    EvalBook,
     evaluate_recommendations,
     render_recommendations,
 )
+from search_service.index import Book
 
 SEED = 7
 
 
-def books(count: int, topics: int) -> list[EvalBook]:
+def book(number: int, *authors: str) -> Book:
+    return Book(f"b{number}", f"t{number}", authors, (), "en", 1000, "EUR")
+
+
+def books(count: int, topics: int) -> list[Book]:
     """Each book with an author of its shelf and a title that nothing else shares."""
     rng = random.Random(SEED)
-    return [EvalBook(f"b{n}", f"t{n}", (f"author {rng.randrange(topics)}",)) for n in range(count)]
+    return [book(number, f"author {rng.randrange(topics)}") for number in range(count)]
 
 
 def test_same_seed_gives_the_same_report() -> None:
@@ -36,7 +40,7 @@ def test_also_bought_finds_tastes_that_popularity_does_not() -> None:
 
 def test_without_tastes_nothing_beats_popularity() -> None:
     """A simulation in which also-bought wins without anything to find would be broken."""
-    alone = [EvalBook(f"b{n}", f"t{n}") for n in range(600)]
+    alone = [book(number) for number in range(600)]
     report = evaluate_recommendations(alone, SEED, customers=[1500])
     rates = {each.method: (each.hit_rate, each.margin) for each in report.methods}
     best, margin = rates["popularity"]

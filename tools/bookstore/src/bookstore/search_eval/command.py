@@ -20,6 +20,7 @@ from bookstore.bench import machine
 from bookstore.catalog_import import UsageError
 from bookstore.search_eval import report
 from bookstore.search_eval.measure import Progress, ask_all, books_of, fill
+from bookstore.search_eval.recommendations_eval import evaluate_recommendations
 from bookstore.search_eval.report import Evaluation
 from search_service.tantivy_index import TantivyIndex
 
@@ -51,8 +52,12 @@ async def _evaluate(file: Path, sample: int, seed: int) -> Evaluation:
             answers = await ask_all(index, books, sample, seed, progress)
         finally:
             await index.close()
+        progress("simulating customers", 0, 1)
+        recommendations = await asyncio.to_thread(evaluate_recommendations, books, seed)
     asked_for = min(sample, len(books))
-    return Evaluation(described, file, len(books), asked_for, seed, seconds, answers)
+    return Evaluation(
+        described, file, len(books), asked_for, seed, seconds, answers, recommendations
+    )
 
 
 @contextmanager

@@ -31,6 +31,7 @@ from itertools import accumulate
 from rich.table import Table
 
 from search_service.also_bought import also_bought
+from search_service.index import Book
 from search_service.interactions import Interaction, Kind
 from search_service.recommendations import (
     SIMILAR_SEEDS,
@@ -53,16 +54,6 @@ SIMILAR_BOOKS = 20
 METHODS = ("popularity", "also bought", "hybrid")
 
 _START = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class EvalBook:
-    """What the simulation needs of a book."""
-
-    book_id: str
-    title: str
-    authors: tuple[str, ...] = ()
-    subjects: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +86,7 @@ class RecommendationsReport:
 
 
 def evaluate_recommendations(
-    books: Sequence[EvalBook], seed: int, customers: Sequence[int] = (1_000, 10_000)
+    books: Sequence[Book], seed: int, customers: Sequence[int] = (1_000, 10_000)
 ) -> RecommendationsReport:
     """Simulate each number of customers, with few of whom most books are cold, and compare."""
     shop = _Simulation(books, seed)
@@ -123,7 +114,7 @@ def render_recommendations(report: RecommendationsReport) -> Table:
 
 
 class _Simulation:
-    def __init__(self, books: Sequence[EvalBook], seed: int) -> None:
+    def __init__(self, books: Sequence[Book], seed: int) -> None:
         self._seed = seed
         self._books = [book.book_id for book in books]
         ranks = list(range(len(books)))
@@ -228,7 +219,7 @@ class _Draw:
         return self.items[bisect(self.sums, rng.random() * self.sums[-1])]
 
 
-def _topics(book: EvalBook) -> set[str]:
+def _topics(book: Book) -> set[str]:
     words = {word for word in re.findall(r"\w+", book.title.casefold()) if len(word) > 3}
     return {
         *(f"author {each.casefold()}" for each in book.authors),

@@ -13,6 +13,10 @@ from rich.console import Console
 from rich.table import Table
 
 from bookstore.search_eval.measure import PLACES, Answers
+from bookstore.search_eval.recommendations_eval import (
+    RecommendationsReport,
+    render_recommendations,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,7 @@ class Evaluation:
     seed: int
     seconds_to_index: float
     answers: Sequence[Answers]
+    recommendations: RecommendationsReport
 
 
 def show(run: Evaluation, console: Console) -> None:
@@ -42,6 +47,7 @@ def show(run: Evaluation, console: Console) -> None:
         f"{run.sample} of them asked for, seed {run.seed}\n"
     )
     console.print(_table(run.answers))
+    console.print(render_recommendations(run.recommendations))
 
 
 def write_json(file: Path, run: Evaluation) -> None:
@@ -54,6 +60,16 @@ def write_json(file: Path, run: Evaluation) -> None:
         "seed": run.seed,
         "seconds_to_index": run.seconds_to_index,
         "search": {answers.kind.value: _figures(answers) for answers in run.answers},
+        "recommendations": [
+            {
+                "customers": each.customers,
+                "method": each.method,
+                "hit_rate": each.hit_rate,
+                "margin": each.margin,
+                "distinct_books": each.distinct_books,
+            }
+            for each in run.recommendations.methods
+        ],
     }
     file.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
 
