@@ -75,10 +75,7 @@ async def compose(resources: Resources) -> Parts:
     return Parts(
         routers=routers,
         workers=[
-            QueueWorker(
-                resources,
-                reactor(reactions(Handlers(courier, profiles, Titles(table))), resources.inbox),
-            ),
+            QueueWorker(resources, reactor(reactions(handlers), resources.inbox)),
             Sweep(mails, courier, interval=interval, grace=grace),
         ],
         closers=[opened.aclose],

@@ -290,6 +290,12 @@ def bench(
             show_default="with keys",
         ),
     ] = True,
+    listeners: Annotated[
+        bool,
+        typer.Option(
+            "--listeners", help="With search and notification, too, which no order waits for."
+        ),
+    ] = False,
 ) -> None:
     """Measure a fresh stack: orders/s, latencies, CPU and calls an order, memory, start.
 
@@ -303,7 +309,7 @@ def bench(
     from bookstore.bench.commands import run_bench
     from bookstore.bench.scenario import Options
 
-    run_bench(Options(orders, clients, rate, seconds, seed, idempotency_keys), json)
+    run_bench(Options(orders, clients, rate, seconds, seed, idempotency_keys, listeners), json)
 
 
 @app.command("bench-peers", rich_help_panel="Measure")

@@ -6,7 +6,7 @@ give them; nothing in them knows that the stack is local.
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -97,11 +97,13 @@ def local_stack(
     *,
     pick_ports: bool = False,
     service_environment: Mapping[str, str] | None = None,
+    services: Collection[str] = SERVICES,
 ) -> LocalStack:
     """Declare the stack; raises StackError when a port that the user fixed is taken.
 
     `pick_ports`: take any free port, for stacks beside another. `service_environment` is given to
-    every service on top of its own (tests shorten intervals, benchmarks raise pools).
+    every service on top of its own (tests shorten intervals, benchmarks raise pools). `services`:
+    which of them run; messages to the others wait in their queues.
     """
     allocator = PortAllocator()
     ports = _choose_ports(allocator, environment, pick=pick_ports)
@@ -165,7 +167,7 @@ def local_stack(
             restart=NEVER,
         ),
     ]
-    for name in SERVICES:
+    for name in (each for each in SERVICES if each in services):
         for role in ("web", "worker"):
             port = ports[name] if role == "web" else ports[f"{name}-worker"]
             processes.append(

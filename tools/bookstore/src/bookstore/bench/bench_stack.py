@@ -179,16 +179,25 @@ async def fresh_folder() -> AsyncIterator[Path]:
 
 
 @asynccontextmanager
-async def running(folder: Path) -> AsyncIterator[tuple[BenchStack, float]]:
-    """A stack on the folder, and after how many seconds it was ready."""
+async def running(
+    folder: Path, *, listeners: bool = False
+) -> AsyncIterator[tuple[BenchStack, float]]:
+    """A stack on the folder, and after how many seconds it was ready.
+
+    `listeners`: with search and notification, which no order waits for.
+    """
     began = time.monotonic()
-    stack = local_stack(folder, ENVIRONMENT, pick_ports=True)
+    names = SERVICES if listeners else DATABASES
+    stack = local_stack(folder, ENVIRONMENT, pick_ports=True, services=names)
     supervisor = stack.supervisor()
     async with supervisor:
         seconds = time.monotonic() - began
         async with (
             open_probes(
-                _pids(supervisor, stack), _metrics_urls(stack), SERVICES, superuser_url(stack)
+                _pids(supervisor, stack),
+                _metrics_urls(stack, names),
+                DATABASES,
+                superuser_url(stack),
             ) as probes,
             aiohttp.ClientSession() as http,
         ):
@@ -207,9 +216,9 @@ def _pids(supervisor: Supervisor, stack: LocalStack) -> dict[str, int]:
     return {name: pid for name, pid in pids.items() if pid is not None}
 
 
-def _metrics_urls(stack: LocalStack) -> dict[str, str]:
-    web = {f"{name}-web": stack.endpoints[name] for name in SERVICES}
-    return web | {f"{name}-worker": stack.endpoints[f"{name}-worker"] for name in SERVICES}
+def _metrics_urls(stack: LocalStack, names: Sequence[str]) -> dict[str, str]:
+    web = {f"{name}-web": stack.endpoints[name] for name in names}
+    return web | {f"{name}-worker": stack.endpoints[f"{name}-worker"] for name in names}
 
 
 def others_percent(before: Sample, after: Sample, ours_seconds: float) -> float:

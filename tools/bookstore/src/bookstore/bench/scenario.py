@@ -37,7 +37,9 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Options:
-    """What the user may choose. `keys`: whether orders carry an Idempotency-Key."""
+    """What the user may choose. `keys`: whether orders carry an Idempotency-Key. `listeners`:
+    whether search and notification run beside the services that an order waits for.
+    """
 
     orders: int = 2000
     clients: int = 96
@@ -45,6 +47,7 @@ class Options:
     seconds: float = 15.0
     seed: int = 1
     keys: bool = True
+    listeners: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,10 +94,10 @@ async def run(options: Options, say: Say) -> Report:
     machine = describe()
     async with fresh_folder() as folder:
         say("starting on an empty folder")
-        async with running(folder) as (_, cold_seconds):
+        async with running(folder, listeners=options.listeners) as (_, cold_seconds):
             pass
         say("starting again")
-        async with running(folder) as (stack, warm_seconds):
+        async with running(folder, listeners=options.listeners) as (stack, warm_seconds):
             books = await stack.list_books(options.seed)
             say(f"warming up with {WARM_UP_ORDERS} orders")
             await measure_closed(stack, books, options, "warm-up", count=WARM_UP_ORDERS)
