@@ -27,6 +27,7 @@ DECLINED_CARDS = {
     "pm_card_chargeDeclinedInsufficientFunds": "insufficient_funds",
 }
 PLENTY_BOOKS = 12
+CUSTOMERS = 50
 SCARCE_BOOKS = 10
 SETTLED = ("confirmed", "rejected", "cancelled")
 # More do not shop at once: where orders stand still, others wait outside, as behind a rate limit.
@@ -171,6 +172,13 @@ class Load:
             )
             self._books.append({**book, "book_id": answer.json()["results"][0]["book_id"]})
 
+    async def give_contacts(self) -> None:
+        """So that each customer is written to."""
+        for number in range(CUSTOMERS):
+            customer = f"customer-{number}"
+            url = f"{self._stage.stack.endpoints['order']}/customers/{customer}/contact"
+            await self._until_answered("PUT", url, json={"email": f"{customer}@example.com"})
+
     async def run(self) -> None:
         """Let each client begin in its time; `finish` waits for them."""
         began = time.monotonic()
@@ -249,7 +257,7 @@ class Load:
             answer = await self._until_answered(
                 "POST", f"{urls[turn % len(urls)]}/orders", tries=1, headers=headers,
                 json={
-                    "customer_id": f"customer-{placed.wish.number % 50}",
+                    "customer_id": f"customer-{placed.wish.number % CUSTOMERS}",
                     "payment_method": placed.wish.card,
                     "lines": lines,
                 },

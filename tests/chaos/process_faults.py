@@ -13,7 +13,7 @@ from typing import ClassVar, Self
 
 from redis.asyncio import Redis
 
-from bookstore.local_stack import HOST, SERVICES
+from bookstore.local_stack import DATABASES, HOST, SERVICES
 from chaos.fault import Fault
 from chaos.old_code import old_code
 from chaos.stage import (
@@ -23,7 +23,6 @@ from chaos.stage import (
     ORDER_WEBS,
     POLL_SECONDS,
     VISIBILITY_SECONDS,
-    WORKERS,
     Stage,
     another_port,
 )
@@ -52,6 +51,8 @@ BARRIERS = {
     ),
 }
 
+WITH_BARRIERS = tuple(name for name in INSTANCES if name.removesuffix("-2") in BARRIERS)
+
 
 @dataclass(frozen=True)
 class KillAtBarrier(Fault):
@@ -63,7 +64,7 @@ class KillAtBarrier(Fault):
 
     @classmethod
     def drawn(cls, chance: random.Random) -> Self:
-        target = chance.choice((*ORDER_WEBS, *WORKERS))
+        target = chance.choice(WITH_BARRIERS)
         barrier = chance.choice(BARRIERS[target.removesuffix("-2")])
         return cls(target, barrier, chance.randint(1, 6))
 
@@ -89,7 +90,7 @@ class FreezeAtBarrier(Fault):
 
     @classmethod
     def drawn(cls, chance: random.Random) -> Self:
-        target = chance.choice((*ORDER_WEBS, *WORKERS))
+        target = chance.choice(WITH_BARRIERS)
         barrier = chance.choice(BARRIERS[target.removesuffix("-2")])
         seconds = _beyond_lease(chance, target)
         if chance.random() < LONG_SHARE:
@@ -274,7 +275,7 @@ class OldBesideNew(Fault):
 
     @classmethod
     def drawn(cls, chance: random.Random) -> Self:
-        return cls(f"{chance.choice(SERVICES)}-worker", round(chance.uniform(6, 15), 1))
+        return cls(f"{chance.choice(DATABASES)}-worker", round(chance.uniform(6, 15), 1))
 
     async def inflict(self, stage: Stage) -> str:
         async with stage.locks["old"]:

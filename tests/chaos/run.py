@@ -72,6 +72,7 @@ async def perform(options: Options, kinds: Sequence[type[Fault]]) -> Run:
             run.load = Load(stage, options.seed, options.orders, run_seconds)
             try:
                 await run.load.list_books()
+                await run.load.give_contacts()
                 stage.began = time.monotonic()
                 await _hit(stage, run)
                 run.checks = await _check(stage, run)

@@ -44,9 +44,12 @@ SETTINGS = {
 }
 # A lost webhook of a refund is made up for by this sweep alone; it repairs nothing that is young.
 PAYMENT_SETTINGS = {"RECONCILE_INTERVAL_SECONDS": "60"}
-WORKERS = tuple(f"{name}-worker{n}" for name in SERVICES for n in ("", "-2"))
+WORKERS = (
+    *(f"{name}-worker{n}" for name in (*DATABASES, "notification") for n in ("", "-2")),
+    "search-worker",  # The embedded index has one writer.
+)
 ORDER_WEBS = ("order-web", "order-web-2")
-WEBS = (*ORDER_WEBS, "catalog-web", "payment-web")
+WEBS = (*ORDER_WEBS, "catalog-web", "payment-web", "search-web", "notification-web")
 INSTANCES = (*WEBS, *WORKERS)
 # Which variable of a process leads to which server.
 _WAYS = {
@@ -65,9 +68,10 @@ Proxied = Callable[[str, int], Awaitable[int]]
 
 def links() -> list[str]:
     """The names of all ways, 'from>to', as they are drawn from."""
-    ways = [f"{name}>{to}" for name in INSTANCES for to in ("postgres", "aws")]
+    ways = [f"{name}>aws" for name in INSTANCES]
+    ways += [f"{name}>postgres" for name in INSTANCES if name.startswith(DATABASES)]
     ways += [f"{name}>gateway" for name in INSTANCES if name.startswith("payment")]
-    ways += [f"{name}>redis" for name in INSTANCES if name.startswith("catalog")]
+    ways += [f"{name}>redis" for name in INSTANCES if name.startswith(("catalog", "search"))]
     return [*ways, *(f"clients>{name}" for name in ORDER_WEBS)]
 
 
