@@ -43,7 +43,7 @@ async def test_listed_book_is_shown_with_its_stock(client: httpx.AsyncClient) ->
     shown = (await client.get(url)).json()
     assert shown == created.json()
     expected = a_book(initial_stock=None, book_id=url.removeprefix("/books/"))
-    assert shown == {**expected, "available": 25, "version": 1}
+    assert shown == {**expected, "available": 25, "version": 1, "stock_version": 1}
 
 
 async def test_book_without_isbn_or_year_shows_neither(client: httpx.AsyncClient) -> None:

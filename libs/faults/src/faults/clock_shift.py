@@ -8,7 +8,9 @@ machine whose clock is stepped.
 Not covered: clocks that are read below Python (the event loop's, a Rust extension's, a database's).
 """
 
+import contextlib
 import datetime
+import importlib
 import time
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,11 @@ LOOK_SECONDS = 0.05
 _real_time = time.time
 _real_time_ns = time.time_ns
 _RealDatetime = datetime.datetime
+
+
+# Extensions that make a datetime while they are imported, and check that it is of the class that
+# they find.
+NEED_THE_REAL_ONE = ("tantivy",)
 
 
 class Shift:
@@ -54,6 +61,9 @@ class _LooksReal(type):
 
 def install(path: Path) -> None:
     """Replace the clocks; call it before anything else is imported."""
+    for extension in NEED_THE_REAL_ONE:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(extension)
     shift = Shift(path)
 
     def shifted_time() -> float:
