@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-# MiniStack's mailbox, and LocalStack's.
+# MiniStack's mailbox, and LocalStack's. An emulator that hands calls on to another has both.
 PATHS = ("/_ministack/ses/messages", "/_aws/ses")
 HEADER = "X-Bookstore-Mail"
 # MiniStack keeps no headers; the last line of a mail's text says the same.
@@ -24,6 +24,7 @@ class NoMailboxError(Exception):
 
 async def read_mailbox(client: httpx.AsyncClient, aws_url: str) -> list[str]:
     """`<order id>/<kind>` of every mail about an order, in the order in which they were sent."""
+    found: list[list[str]] = []
     for path in PATHS:
         answer = await client.get(f"{aws_url}{path}")
         if answer.status_code == 200:
@@ -31,8 +32,10 @@ async def read_mailbox(client: httpx.AsyncClient, aws_url: str) -> list[str]:
                 mails = sorted(_mails(answer.json()["messages"]), key=lambda mail: mail[0])
             except (ValueError, KeyError, TypeError):
                 continue
-            return [name for _, name in mails if name]
-    raise NoMailboxError(f"{aws_url} has no mailbox")
+            found.append([name for _, name in mails if name])
+    if not found:
+        raise NoMailboxError(f"{aws_url} has no mailbox")
+    return [name for names in found for name in names]
 
 
 def _mails(messages: Any) -> Iterator[tuple[Any, str]]:

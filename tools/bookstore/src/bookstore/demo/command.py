@@ -14,7 +14,7 @@ from pathlib import Path
 
 import typer
 
-from bookstore.balance import UnreachableError, balance_sheet
+from bookstore.balance import UnreachableError, balance_sheet, wait_for_rest
 from bookstore.catalog_import.errors import CatalogImportError
 from bookstore.catalog_import.importer import import_books
 from bookstore.data import CLASSICS
@@ -86,7 +86,8 @@ async def _run(seed: int, data_dir: Path, screen: Screen, started: list[Supervis
     began = time.monotonic()
     async with open_stack(data_dir, screen, started) as session, Shop(session.endpoints) as shop:
         await _import_classics(session, screen)
-        with screen.waiting("waiting until the books can be found"):
+        with screen.waiting("waiting until every service has heard of the books"):
+            await wait_for_rest(session.endpoints, timeout_seconds=REST_SECONDS)
             found = await searched(shop)
         screen.console.print("", search_table(found), "")
         run = f"{seed}-{int(time.time())}"
