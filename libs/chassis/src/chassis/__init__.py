@@ -15,7 +15,7 @@ from chassis.problems import (
 from chassis.queue_worker import QueueWorker
 from chassis.resources import NotReady, Resources, Worker
 from chassis.server import main
-from chassis.service import Parts, Service
+from chassis.service import CannotStart, Parts, Service
 from chassis.settings import ServiceSettings, SqlSettings
 from chassis.sql import SqlResources, SqlService
 from chassis.views import UUID_PATTERN, Count, Counts, View
@@ -25,6 +25,7 @@ __all__ = [
     "INVALID",
     "UNAVAILABLE",
     "UUID_PATTERN",
+    "CannotStart",
     "Count",
     "Counts",
     "HttpConnections",

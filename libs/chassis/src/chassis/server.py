@@ -22,7 +22,7 @@ import uvloop
 from pydantic import ValidationError
 
 from chassis.resources import Worker
-from chassis.service import Service
+from chassis.service import CannotStart, Service
 from chassis.settings import ServiceSettings
 from chassis.web import build_app
 from observability import configure_logging, configure_tracing
@@ -65,7 +65,11 @@ def main(service: Service, argv: Sequence[str] | None = None) -> None:
                 sys.exit(runner.run(_once(service, settings, role)))
             sys.exit(INTERRUPTED)
         else:
-            sys.exit(runner.run(_serve(service, settings, role)))
+            try:
+                sys.exit(runner.run(_serve(service, settings, role)))
+            except CannotStart as error:
+                print(f"{service.package}: {error}", file=sys.stderr)  # noqa: T201
+                sys.exit(2)
 
 
 class _Uvicorn(uvicorn.Server):
@@ -102,7 +106,7 @@ async def _serve(service: Service, settings: ServiceSettings, role: str) -> int:
         if role in ("web", "all"):
             workers.extend(parts.web_workers)
         routers = parts.routers() if role != "worker" else ()
-        app = build_app(service.title, resources, routers, parts.media_types)
+        app = build_app(service.title, resources, routers, parts.media_types, parts.check)
         server = _Uvicorn(
             uvicorn.Config(
                 app,

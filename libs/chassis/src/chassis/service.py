@@ -15,13 +15,18 @@ from chassis.settings import ServiceSettings
 from observability import Tracing
 
 
+class CannotStart(Exception):
+    """Something that a person has to mend first; the text says what, on one line."""
+
+
 @dataclass(slots=True)
 class Parts:
     """What a composition root made of the resources.
 
     `application` is what the routers put on HTTP, for who calls it in the same process; `routers`
     are made for the web role alone; `media_types` says what the bodies of a path may be, where that
-    is not JSON alone.
+    is not JSON alone. `check`: returns if the process can do its work and raises NotReady if not,
+    where that is not decided by whether its resources answer.
     """
 
     application: Any = None
@@ -30,6 +35,7 @@ class Parts:
     web_workers: Sequence[Worker] = field(default_factory=list)
     closers: Sequence[Callable[[], Awaitable[None]]] = ()
     media_types: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    check: Callable[[], Awaitable[None]] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ it, without a script from anywhere else.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 
@@ -28,10 +28,12 @@ def build_app(
     resources: Resources,
     routers: Sequence[APIRouter],
     media_types: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    check: Callable[[], Awaitable[None]] | None = None,
 ) -> FastAPI:
     """Put the routers behind the edge and beside health, metrics and operators' views.
 
-    `media_types`: what the bodies of a path may be, where that is not JSON alone.
+    `media_types`: what the bodies of a path may be, where that is not JSON alone. `check`: whether
+    the process can do its work (default: whether its resources answer).
     """
     app = FastAPI(
         title=title,
@@ -51,7 +53,7 @@ def build_app(
         patch_fastapi(app, redirect_from_root_to_docs=False)
     for router in routers:
         app.include_router(router)
-    app.include_router(_operations(resources))
+    app.include_router(_operations(resources, check or resources.check))
     app.add_middleware(
         Edge, max_body_bytes=resources.settings.max_body_bytes, media_types=media_types
     )
@@ -59,7 +61,7 @@ def build_app(
     return app
 
 
-def _operations(resources: Resources) -> APIRouter:
+def _operations(resources: Resources, check: Callable[[], Awaitable[None]]) -> APIRouter:
     router = APIRouter(tags=["operations"])
 
     @router.get("/health/live", operation_id="get_liveness")
@@ -72,7 +74,7 @@ def _operations(resources: Resources) -> APIRouter:
         """The process can do its work."""
         try:
             async with asyncio.timeout(READY_TIMEOUT_SECONDS):
-                await resources.check()
+                await check()
         except TimeoutError:
             raise Problem(503, "not_ready", "What the service stands on is slow.") from None
         except NotReady as error:

@@ -1,6 +1,8 @@
 """The search service's composition root: all of its wiring, and nothing else."""
 
-from chassis import Parts, QueueWorker, Resources, Service
+from functools import partial
+
+from chassis import CannotStart, NotReady, Parts, QueueWorker, Resources, Service
 from idempotency import Ledger
 from messaging import reactor
 from search_service.api import recommendation_routes, search_routes
@@ -10,6 +12,7 @@ from search_service.breaker import (
     Breaker,
     open_redis,
 )
+from search_service.errors import SearchIndexError
 from search_service.feed import CatalogFeed
 from search_service.handlers import Handlers
 from search_service.index import SearchIndex
@@ -34,7 +37,18 @@ def open_index(settings: SearchSettings, role: str) -> SearchIndex:
         return OpenSearchIndex(settings.opensearch_url.get_secret_value())
     from search_service.tantivy_index import TantivyIndex
 
-    return TantivyIndex(settings.index_path, read_only=role == "web")
+    try:
+        return TantivyIndex(settings.index_path, read_only=role == "web")
+    except SearchIndexError as error:  # Another writer, or another release's folder.
+        raise CannotStart(str(error)) from None
+
+
+async def _check(index: SearchIndex) -> None:
+    """Searches are what has to work; all else degrades."""
+    try:
+        await index.count()
+    except Exception as error:
+        raise NotReady(f"The index does not answer: {type(error).__name__}") from None
 
 
 async def compose(resources: Resources) -> Parts:
@@ -70,6 +84,7 @@ async def compose(resources: Resources) -> Parts:
                 period_seconds=settings.recompute_seconds,
             ),
         ],
+        check=partial(_check, index),
         closers=[ledger.drain, index.close, redis.aclose, patient.aclose],
     )
 

@@ -38,7 +38,7 @@ _PASSING = frozenset({409, 429, 502, 503, 504})
 _OPERATIONS_A_REQUEST = 1000
 
 
-class SearchUnavailableError(SearchIndexError):
+class SearchUnavailableError(SearchIndexError, ConnectionError):
     """OpenSearch did not take a change in, although it was asked several times."""
 
     code = "search_unavailable"
