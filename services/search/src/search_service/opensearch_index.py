@@ -11,7 +11,8 @@ index, since every worker looks for it each time.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from tenacity import (
@@ -39,7 +40,9 @@ _OPERATIONS_A_REQUEST = 1000
 
 
 class SearchUnavailableError(SearchIndexError, ConnectionError):
-    """OpenSearch did not take a change in, although it was asked several times."""
+    """OpenSearch does not answer, or has not taken a change in when asked several times. It is a
+    ConnectionError, so callers take it for the outage that it is.
+    """
 
     code = "search_unavailable"
 
@@ -52,6 +55,21 @@ class ChangeRefusedError(SearchIndexError):
 
 class _TryAgain(Exception):
     """Something of a request failed that may succeed the next time."""
+
+
+@asynccontextmanager
+async def _outages_told() -> AsyncIterator[None]:
+    """Raises SearchUnavailableError for what passes by itself."""
+    from opensearchpy.exceptions import ConnectionError, TransportError
+
+    try:
+        yield
+    except ConnectionError as error:  # Its status is a text; timeouts are a kind of it.
+        raise SearchUnavailableError(f"OpenSearch does not answer: {error.error}") from None
+    except TransportError as error:
+        if error.status_code not in _PASSING:
+            raise
+        raise SearchUnavailableError(f"OpenSearch answers {error.status_code}") from None
 
 
 class OpenSearchIndex:
@@ -90,11 +108,13 @@ class OpenSearchIndex:
         newer = list(newest(changes).values())
         if not newer:
             return
-        await self._make_sure_of_index()
+        async with _outages_told():
+            await self._make_sure_of_index()
+            is_building = await self._client.indices.exists_alias(name=self._building_alias)
         current = {"_index": self._alias, "require_alias": True}
         building = {"_index": self._building_alias, "require_alias": True}
         actions = requests.bulk_actions(newer, current)
-        if await self._client.indices.exists_alias(name=self._building_alias):
+        if is_building:
             over = await self._write(actions + requests.bulk_actions(newer, building))
             if over:
                 # The rebuild has ended in between, so that the first half may have gone to the old
@@ -162,15 +182,16 @@ class OpenSearchIndex:
 
     async def begin_rebuild(self) -> None:
         """See SearchIndex; indexes that a crash has left go as well."""
-        await self._make_sure_of_index()
-        in_use = await self._indexes_of(self._alias)
-        for name in await self._client.indices.get_alias(index=f"{self._prefix}*"):
-            if name not in in_use:
-                await self._delete(name)
-        name = f"{self._prefix}{time.time_ns()}"
-        body: requests.Body = {"aliases": {self._building_alias: {}}}
-        await self._client.indices.create(index=name, body=body)
-        self._building = name
+        async with _outages_told():
+            await self._make_sure_of_index()
+            in_use = await self._indexes_of(self._alias)
+            for name in await self._client.indices.get_alias(index=f"{self._prefix}*"):
+                if name not in in_use:
+                    await self._delete(name)
+            name = f"{self._prefix}{time.time_ns()}"
+            body: requests.Body = {"aliases": {self._building_alias: {}}}
+            await self._client.indices.create(index=name, body=body)
+            self._building = name
 
     async def apply_to_rebuild(self, changes: Sequence[Change]) -> None:
         """Raises what `apply` does, and NoRebuildError if this process has begun none."""
@@ -185,9 +206,10 @@ class OpenSearchIndex:
         old = await self._indexes_of(self._alias)
         actions = requests.switch_actions(self._alias, self._building_alias, fresh, old)
         try:
-            # What the old index could find at this moment, the new one has to find, too.
-            await self._client.indices.refresh(index=fresh)
-            await self._client.indices.update_aliases(body=actions)
+            async with _outages_told():
+                # What the old index could find at this moment, the new one has to find, too.
+                await self._client.indices.refresh(index=fresh)
+                await self._client.indices.update_aliases(body=actions)
         except NotFoundError:
             self._building = None
             raise NoRebuildError(
@@ -235,7 +257,8 @@ class OpenSearchIndex:
         from opensearchpy.exceptions import NotFoundError
 
         try:
-            answer: dict[str, Any] = await ask()
+            async with _outages_told():
+                answer: dict[str, Any] = await ask()
         except NotFoundError:
             return None
         return answer

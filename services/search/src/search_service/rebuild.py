@@ -23,6 +23,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from idempotency.records import epoch_milliseconds
 from messaging import interruptible_sleep
+from search_service.errors import SearchIndexError
 from search_service.feed import CatalogFeed
 from search_service.index import BookChange, SearchIndex
 
@@ -143,7 +144,7 @@ class Rebuilder:
                 request_id = await self._rebuilds.take()
                 if request_id is not None:
                     await self._interruptible(request_id)
-            except (ClientError, BotoCoreError, OSError) as error:
+            except (ClientError, BotoCoreError, OSError, SearchIndexError) as error:
                 log.warning("rebuilds cannot be looked after, trying again soon: %s", error)
             pause = POLL_SECONDS * random.uniform(0.75, 1.25)
             await interruptible_sleep(pause, self._stopping)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from messaging import is_outage
 from search_service.errors import NoRebuildError
 from search_service.index import (
     Book,
@@ -263,6 +264,19 @@ async def test_retries_end_with_an_error_that_says_what_to_do(
     with pytest.raises(SearchUnavailableError, match=r"1 changes .* 429: why.* apply them again"):
         await index.apply([BookChange(book("Emma"), 1)])
     assert len(server.bodies("bulk")) < 10
+
+
+async def test_cluster_that_does_not_answer_is_an_outage_for_reads_and_writes() -> None:
+    nowhere = OpenSearchIndex("http://127.0.0.1:1", longest_wait_seconds=0)
+    try:
+        for ask in (nowhere.search(Query("emma")), nowhere.count(), nowhere.begin_rebuild()):
+            with pytest.raises(SearchUnavailableError, match="does not answer") as caught:
+                await ask
+            assert is_outage(caught.value)
+        with pytest.raises(SearchUnavailableError):
+            await nowhere.apply([StockChange("b", 1, 1)])
+    finally:
+        await nowhere.close()
 
 
 async def test_change_that_can_never_be_taken_raises_at_once(
