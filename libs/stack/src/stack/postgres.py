@@ -257,6 +257,7 @@ async def _run(
     except asyncio.CancelledError:
         with contextlib.suppress(ProcessLookupError):
             tool.kill()
+        await tool.wait()  # Or its pipes would outlive the event loop, which complains.
         raise
     if tool.returncode != 0:
         lines = errors.decode(errors="replace").strip().splitlines() or ["no message"]
