@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import httpx
 import pytest
 import redis.asyncio
 from aiobotocore.session import get_session
@@ -97,6 +98,12 @@ async def deliver(events: Any, sqs: Any) -> tuple[str, str]:
     return url, got["Messages"][0]["Body"]
 
 
+async def mailbox(url: str) -> list[dict[str, Any]]:
+    async with httpx.AsyncClient(trust_env=False) as client:
+        messages = (await client.get(f"{url}/_ministack/ses/messages")).json()["messages"]
+    return [mail for account in messages.values() for mail in account]
+
+
 async def test_data_survive_a_stop_and_a_killed_postgres(data_dir: Path, until: Until) -> None:
     ports = PortAllocator()
     postgres = PostgresServer(data_dir, ports.pick(), databases=["shop"])
@@ -116,8 +123,13 @@ async def test_data_survive_a_stop_and_a_killed_postgres(data_dir: Path, until: 
         await connection.close()
         async with redis.asyncio.from_url(valkey.url) as client:
             await client.set("key", "value")
-        events, sqs, dynamodb = await clients(aws, emulator.url, "events", "sqs", "dynamodb")
+        events, sqs, dynamodb, ses = await clients(
+            aws, emulator.url, "events", "sqs", "dynamodb", "ses"
+        )
         await deliver(events, sqs)
+        await ses.verify_domain_identity(Domain="shop.example")
+        raw = b"From: a@shop.example\r\nTo: b@shop.example\r\nSubject: kept\r\n\r\n"
+        await ses.send_raw_email(Source="a@shop.example", RawMessage={"Data": raw})
         await dynamodb.create_table(
             TableName="ledger",
             KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
@@ -138,6 +150,7 @@ async def test_data_survive_a_stop_and_a_killed_postgres(data_dir: Path, until: 
         targets = await events.list_targets_by_rule(Rule="things", EventBusName="shop")
         assert [target["Id"] for target in targets["Targets"]] == ["orders"]
         assert await sqs.get_queue_url(QueueName="orders")
+        assert [mail["Subject"] for mail in await mailbox(emulator.url)] == ["kept"]
     postgres.remove()
     assert not (data_dir / "postgres").exists()
 

@@ -45,7 +45,7 @@ class EmulatorServer:
         return Process(
             name=self.name,
             argv=(
-                *(str(self.python), "-m", "uvicorn", "hang_up:app", "--loop", "uvloop"),
+                *(str(self.python), "-m", "uvicorn", "mended:app", "--loop", "uvloop"),
                 *("--app-dir", str(Path(__file__).parent / "emulator_app")),
                 *("--host", HOST, "--port", str(self.port), "--lifespan", "on", "--ws", "none"),
                 *("--no-proxy-headers", "--no-server-header", "--no-date-header"),

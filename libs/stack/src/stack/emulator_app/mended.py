@@ -1,4 +1,5 @@
-"""The emulator's application, with one thing put right: a long poll ends when its client is gone.
+"""The emulator's application, with two things put right: long polls end when their client is gone,
+and the mailbox is there again after a restart, as the tables are.
 
 Guarantee: a ReceiveMessage whose connection is closed takes no message with it. MiniStack would
 poll on for up to 20 s, and hide what comes for the visibility timeout from the consumer that was
@@ -8,6 +9,7 @@ Runs in the emulator's own environment, so it imports nothing but MiniStack.
 """
 
 import asyncio
+import copy
 import functools
 import gc
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -15,6 +17,7 @@ from typing import Any
 
 from ministack.app import app as ministack  # type: ignore[import-not-found]
 from ministack.services import _dynamodb_keywords as keywords  # type: ignore[import-not-found]
+from ministack.services import ses
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -26,6 +29,21 @@ keywords._tokenize = functools.lru_cache(maxsize=100)(keywords._tokenize)
 gc.collect()
 gc.freeze()
 gc.set_threshold(20_000, 20, 50)
+
+_state_of_ses, _restore_ses = ses.get_state, ses.load_persisted_state
+
+
+def _with_mailbox() -> dict[str, Any]:
+    return {**_state_of_ses(), "_sent_emails": copy.deepcopy(ses._sent_emails)}
+
+
+def _restored_with_mailbox(state: dict[str, Any]) -> None:
+    _restore_ses(state)
+    if "_sent_emails" in state:
+        ses._sent_emails.update(state["_sent_emails"])
+
+
+ses.get_state, ses.load_persisted_state = _with_mailbox, _restored_with_mailbox
 
 RECEIVE = (b"x-amz-target", b"AmazonSQS.ReceiveMessage")
 
