@@ -46,7 +46,7 @@ class CatalogFeed:
         """Whoever gives up is cancelled: a catalog that is down will be up again."""
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(FeedUnavailable),
-            wait=exponential_jitter(initial=0.2, max=LONGEST_WAIT_SECONDS),
+            wait=exponential_jitter(multiplier=0.2, max=LONGEST_WAIT_SECONDS),
             before_sleep=before_sleep_log(log, logging.WARNING),
             sleep=asyncio.sleep,
             reraise=True,
