@@ -22,23 +22,6 @@ NOW = datetime.now(UTC)
 
 
 @pytest.fixture
-async def table(aws: Any) -> str:
-    name = f"test-{uuid.uuid4().hex}"
-    await aws.dynamodb.create_table(
-        TableName=name,
-        KeySchema=[
-            {"AttributeName": "pk", "KeyType": "HASH"},
-            {"AttributeName": "sk", "KeyType": "RANGE"},
-        ],
-        AttributeDefinitions=[
-            {"AttributeName": each, "AttributeType": "S"} for each in ("pk", "sk")
-        ],
-        BillingMode="PAY_PER_REQUEST",
-    )
-    return name
-
-
-@pytest.fixture
 def interactions(aws: Any, table: str) -> Interactions:
     return Interactions(aws.dynamodb, table=table)
 

@@ -5,7 +5,6 @@ The index is a hand-written shelf: what recommendations ask of one is small.
 
 import asyncio
 import time
-import uuid
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -134,19 +133,7 @@ def patient(store: str, pause_seconds: float = 0.0) -> Breaker:
 
 
 @pytest.fixture
-async def shop(aws: Any, server: Valkey, scope: str) -> AsyncIterator[Shop]:
-    table = f"test-{uuid.uuid4().hex}"
-    await aws.dynamodb.create_table(
-        TableName=table,
-        KeySchema=[
-            {"AttributeName": "pk", "KeyType": "HASH"},
-            {"AttributeName": "sk", "KeyType": "RANGE"},
-        ],
-        AttributeDefinitions=[
-            {"AttributeName": each, "AttributeType": "S"} for each in ("pk", "sk")
-        ],
-        BillingMode="PAY_PER_REQUEST",
-    )
+async def shop(aws: Any, server: Valkey, table: str, scope: str) -> AsyncIterator[Shop]:
     async with open_redis(server.url, timeout_seconds=5) as redis:
         await redis.flushall()
         yield Shop(aws.dynamodb, redis, table, scope)

@@ -6,7 +6,6 @@ import signal
 import sys
 import textwrap
 import time
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -25,23 +24,6 @@ from search_service.results import Publication, Results
 
 NOW = datetime.now(UTC)
 DAYS = 10 * 24 * 3600.0  # A period that does not end while a test runs, but for the unluckiest.
-
-
-@pytest.fixture
-async def table(aws: Any) -> str:
-    name = f"test-{uuid.uuid4().hex}"
-    await aws.dynamodb.create_table(
-        TableName=name,
-        KeySchema=[
-            {"AttributeName": "pk", "KeyType": "HASH"},
-            {"AttributeName": "sk", "KeyType": "RANGE"},
-        ],
-        AttributeDefinitions=[
-            {"AttributeName": each, "AttributeType": "S"} for each in ("pk", "sk")
-        ],
-        BillingMode="PAY_PER_REQUEST",
-    )
-    return name
 
 
 @pytest.fixture

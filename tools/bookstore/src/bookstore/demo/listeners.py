@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
+from bookstore.demo.report import plain_table
 from bookstore.demo.shop import Shop
 
 # A letter is missing.
@@ -66,7 +66,7 @@ async def _patiently(ask: Callable[[], Any], is_enough: Callable[[Any], bool]) -
 
 def search_table(found: Mapping[str, Any]) -> RenderableType:
     """The books that were found, and what all of them are."""
-    table = _table(f"Search for '{MISTYPED}': {found['total']} found")
+    table = plain_table(f"Search for '{MISTYPED}': {found['total']} found")
     table.add_column("title", ratio=1, no_wrap=True)
     table.add_column("authors", width=26, no_wrap=True)
     table.add_column("year", justify="right", width=6)
@@ -98,7 +98,7 @@ def recommendations_table(
 ) -> RenderableType:
     """What is recommended, and why."""
     looked_at = titles.get(book_id, "nothing")
-    table = _table(f"Recommended to somebody who looked at '{looked_at}'")
+    table = plain_table(f"Recommended to somebody who looked at '{looked_at}'")
     table.add_column("title", ratio=1, no_wrap=True)
     table.add_column("authors", width=26, no_wrap=True)
     table.add_column("because", width=36, no_wrap=True)
@@ -111,7 +111,7 @@ def recommendations_table(
 
 def mails_table(mails: Mapping[str, Mapping[str, int]], mailbox_url: str) -> RenderableType:
     """How many mails of each kind, and what became of them."""
-    table = _table("Mails")
+    table = plain_table("Mails")
     table.add_column("about", width=14)
     states = sorted({state for counts in mails.values() for state in counts})
     for state in states:
@@ -126,16 +126,3 @@ def mails_table(mails: Mapping[str, Mapping[str, int]], mailbox_url: str) -> Ren
 
 def _words(code: str) -> str:
     return code.replace("_", " ")
-
-
-def _table(title: str) -> Table:
-    return Table(
-        title=Text(title, "bold"),
-        title_justify="left",
-        title_style="bold",
-        box=None,
-        pad_edge=False,
-        padding=(0, 1),
-        header_style="dim",
-        expand=True,
-    )

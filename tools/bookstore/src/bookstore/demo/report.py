@@ -30,7 +30,7 @@ def timeline_table(order: Mapping[str, Any]) -> RenderableType:
         f"{'copy' if copies == 1 else 'copies'}, "
         f"{money(total['amount_minor'], total['currency'])}, {order['status']}"
     )
-    table = _table(title)
+    table = plain_table(title)
     table.add_column("offset", justify="right", width=10)
     table.add_column("saga", width=12)
     table.add_column("from → to", width=18)
@@ -91,7 +91,7 @@ def _step(entry: Mapping[str, Any]) -> str:
 
 def outcomes_table(rows: Sequence[Row]) -> RenderableType:
     """What was expected of each scenario, what it came to, and how long that took."""
-    table = _table("Outcomes")
+    table = plain_table("Outcomes")
     table.add_column("", width=1)
     table.add_column("scenario", width=28)
     table.add_column("expected", ratio=1)
@@ -135,7 +135,7 @@ def _seconds(seconds: float | None) -> str:
 
 def balance_table(checks: Sequence[Check]) -> RenderableType:
     """The invariants over all data of the stack."""
-    table = _table("Balance sheet, over everything this stack has ever done")
+    table = plain_table("Balance sheet, over everything this stack has ever done")
     table.add_column("", width=1)
     table.add_column("", width=2, style="dim")
     table.add_column("invariant", ratio=1, no_wrap=True)
@@ -150,7 +150,8 @@ def balance_table(checks: Sequence[Check]) -> RenderableType:
     return table
 
 
-def _table(title: str) -> Table:
+def plain_table(title: str) -> Table:
+    """What all of the demo's tables look like."""
     return Table(
         title=Text(title, "bold"),
         title_justify="left",
