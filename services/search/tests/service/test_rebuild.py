@@ -47,7 +47,7 @@ class Catalog:
 async def serving(catalog: Catalog) -> AsyncIterator[Catalog]:
     app = web.Application()
     app.router.add_get("/books", catalog.page)
-    runner = web.AppRunner(app)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
