@@ -72,6 +72,11 @@ def newest(changes: Iterable[Change]) -> dict[tuple[str, bool], Change]:
     return kept
 
 
+def language_of(tag: str) -> str:
+    """The language of a BCP 47 tag, whatever the region: 'en' of 'en-US'."""
+    return tag.partition("-")[0].lower()
+
+
 def decade_of(year: int | None) -> int | None:
     """1813 is of 1810, -375 of -380: a decade is ten years from its name on."""
     return None if year is None else year // 10 * 10

@@ -18,7 +18,7 @@ from pathlib import Path
 from search_service.errors import SecondWriterError
 
 # Part of each generation's name; to be raised whenever the schema or the folding of words changes.
-LAYOUT = "v1"
+LAYOUT = "v2"
 _POINTER = "current"
 _LOCK = "writer.lock"
 

@@ -76,7 +76,8 @@ class PriceBand(StrEnum):
 class Filters:
     """What a book must be. Values of one filter are alternatives; filters hold together.
 
-    `decades` are their first years (1810); `in_stock` True leaves only what can be ordered.
+    `languages` are tags of which only the language counts ('en' finds 'en-GB', too); `decades` are
+    their first years (1810); `in_stock` True leaves only what can be ordered.
     """
 
     subjects: tuple[str, ...] = ()

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from search_service.documents import decade_of, price_band_of
+from search_service.documents import decade_of, language_of, price_band_of
 from search_service.index import (
     MAX_FACET_VALUES,
     MAX_RESULTS,
@@ -155,7 +155,7 @@ def fields_of(book: Book) -> Body:
         "author_key": [key(name) for name in book.authors],
         "isbn": book.isbn and (isbn13(book.isbn) or book.isbn),
         "subject": list(book.subjects),
-        "language": book.language,
+        "language": language_of(book.language),
         "decade": decade_of(book.year),
         "year": book.year,
         "price_minor": book.price_minor,
@@ -221,7 +221,9 @@ def filter_clauses(filters: Filters) -> dict[str, Body]:
     if filters.subjects:
         clauses["subject"] = {"terms": {"subject": [storable(each) for each in filters.subjects]}}
     if filters.languages:
-        clauses["language"] = {"terms": {"language": [storable(x) for x in filters.languages]}}
+        clauses["language"] = {
+            "terms": {"language": [storable(language_of(x)) for x in filters.languages]}
+        }
     if filters.decades:
         clauses["decade"] = {"terms": {"decade": decades}}
     if filters.price_bands:

@@ -19,7 +19,8 @@ async def reindex(resources: Resources) -> int:
     """Ask for a rebuild and wait for its end; 0 once it is in place, 1 if no worker takes it."""
     rebuilds = Rebuilds(resources.dynamodb, table=resources.table("ledger"))
     before = await rebuilds.progress()
-    expected = before.books if before is not None and before.state == "done" else None
+    # Nothing is known of how many there are if the last index was filled while there were none.
+    expected = (before.books or None) if before is not None and before.state == "done" else None
     request_id = await rebuilds.request()
     loop = asyncio.get_running_loop()
     began = loop.time()

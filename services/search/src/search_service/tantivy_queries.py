@@ -10,7 +10,7 @@ from itertools import islice, product
 
 from tantivy import Occur, Query
 
-from search_service.documents import Record
+from search_service.documents import Record, language_of
 from search_service.index import Filters
 from search_service.tantivy_schema import LISTED, WORD_FIELDS, schema
 from search_service.text import index_words, key, storable, title_key
@@ -95,7 +95,7 @@ def filter_clauses(filters: Filters) -> dict[str, Query]:
     """The filters that are set, by the name of their facet."""
     values: dict[str, Sequence[str | int]] = {
         "subject": [storable(each) for each in filters.subjects],
-        "language": [storable(each) for each in filters.languages],
+        "language": [storable(language_of(each)) for each in filters.languages],
         "decade": [each for each in filters.decades if abs(each) < 2**63],
         "price_band": filters.price_bands,
         "in_stock": ["true"] if filters.in_stock else [],

@@ -9,7 +9,7 @@ from functools import cache
 
 from tantivy import Document, Schema, SchemaBuilder
 
-from search_service.documents import Record, decade_of, price_band_of
+from search_service.documents import Record, decade_of, language_of, price_band_of
 from search_service.index import Book, Sort
 from search_service.text import index_words, isbn13, key, main_title, title_key
 
@@ -85,7 +85,7 @@ def _add_words(document: Document, book: Book) -> None:
 def _add_facets(document: Document, book: Book) -> None:
     for name in dict.fromkeys(book.subjects):
         document.add_text("subject", name)
-    document.add_text("language", book.language)
+    document.add_text("language", language_of(book.language))
     document.add_text("price_band", price_band_of(book.price_minor))
     if (decade := decade_of(book.year)) is not None:
         document.add_integer("decade", decade)

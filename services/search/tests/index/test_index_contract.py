@@ -135,7 +135,7 @@ async def test_isbn_finds_its_book_alone(
 async def test_filters_hold_together_and_their_values_are_alternatives(
     index: SearchIndex, fill: Fill, book: MakeBook, until: Until
 ) -> None:
-    nana = book("Nana", language="fr", year=1880, price_minor=999, subjects=("Paris",))
+    nana = book("Nana", language="fr-CA", year=1880, price_minor=999, subjects=("Paris",))
     emma = book("Emma", language="en", year=1815, price_minor=1000, subjects=("England",))
     faust = book("Faust", language="de", year=1808, price_minor=5000, subjects=("Devil", "Drama"))
     await fill(nana, emma, faust)
@@ -154,6 +154,7 @@ async def test_filters_hold_together_and_their_values_are_alternatives(
     assert await found(price_bands=(PriceBand.FROM_50,)) == ["Faust"]
     assert await found(languages=("fr", "de"), decades=(1800,)) == ["Faust"]
     assert await found(languages=("fr",), decades=(1800,)) == []
+    assert await found(languages=("FR-ca",)) == ["Nana"]
     assert await found(languages=("FR",), subjects=("\ud800", 'a"b')) == []
 
 
