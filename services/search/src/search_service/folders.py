@@ -5,7 +5,7 @@ changes by the renaming of one small file; and one process at a time writes.
 
     <root>/writer.lock           held by the writer for as long as it lives
     <root>/current               the name of the generation in use
-    <root>/v1-000001/            that generation, a Tantivy index
+    <root>/v2-000001/            that generation, a Tantivy index
     <root>/v1-000002/            one under construction, or left over from a crash
 """
 

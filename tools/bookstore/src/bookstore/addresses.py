@@ -7,16 +7,11 @@ file, that over the default port; that no stack runs is no error.
 import os
 from collections.abc import Mapping
 
-from bookstore.local_stack import data_folder
+from bookstore.local_stack import DEFAULT_PORTS, HOST, SERVICES, data_folder
 from stack import StackError, read_state
 
 DEFAULT_URLS: Mapping[str, str] = {
-    "order": "http://127.0.0.1:8001",
-    "catalog": "http://127.0.0.1:8002",
-    "payment": "http://127.0.0.1:8003",
-    "search": "http://127.0.0.1:8004",
-    "notification": "http://127.0.0.1:8005",
-    "stripe": "http://127.0.0.1:8009",
+    name: f"http://{HOST}:{DEFAULT_PORTS[name][1]}" for name in (*SERVICES, "stripe")
 }
 
 

@@ -355,7 +355,7 @@ def search_eval(
     """Measure the embedded search on a file of books: what is found, how high, how fast.
 
     Indexes the file in a temporary folder, then asks for books by their title, whole, begun or
-    misspelt, and by their author. Takes about two minutes; docs/search.md explains the figures.
+    misspelt, and by their author. Takes about a minute; docs/search.md explains the figures.
 
     Exits with 0 if it could be measured, whatever the figures, and 2 if not.
     """

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from bookstore.local_stack import SERVICES
 from bookstore.processes import until
 from stack import StackError
 
@@ -22,11 +23,7 @@ COMMAND_SECONDS = 600.0
 KILLED_SECONDS = 10.0
 # The endpoint's name, and the service and its port in the container.
 _PUBLISHED = {
-    "order": ("order-web", 8000),
-    "catalog": ("catalog-web", 8000),
-    "payment": ("payment-web", 8000),
-    "search": ("search-web", 8000),
-    "notification": ("notification-web", 8000),
+    **{name: (f"{name}-web", 8000) for name in SERVICES},
     "stripe": ("stripe", 8000),
     "aws": ("localstack", 4566),
 }

@@ -40,7 +40,8 @@ MAILS_PER_SECOND = "500"
 WEBHOOK_EVENTS = "payment_intent.canceled,refund.updated,refund.failed"
 DATA_VARIABLE = "BOOKSTORE_DATA"
 
-_DEFAULT_PORTS = {
+# Of each, the variable that chooses its port, and the port that it has otherwise.
+DEFAULT_PORTS = {
     "order": ("ORDER_PORT", 8001),
     "catalog": ("CATALOG_PORT", 8002),
     "payment": ("PAYMENT_PORT", 8003),
@@ -206,7 +207,7 @@ def _choose_ports(
     allocator: PortAllocator, environment: Mapping[str, str], *, pick: bool
 ) -> dict[str, int]:
     ports: dict[str, int] = {}
-    for name, (variable, default) in _DEFAULT_PORTS.items():
+    for name, (variable, default) in DEFAULT_PORTS.items():
         chosen = environment.get(variable)
         if pick and not chosen:
             ports[name] = allocator.pick()

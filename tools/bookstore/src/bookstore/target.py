@@ -12,10 +12,11 @@ import os
 from collections.abc import Mapping
 from enum import StrEnum
 
+from bookstore.local_stack import SERVICES
 from stack import StackError
 
 VARIABLE = "BOOKSTORE_STACK"
-NAMES = ("order", "catalog", "payment", "search", "notification", "stripe")
+NAMES = (*SERVICES, "stripe")
 
 
 class Target(StrEnum):

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bookstore.addresses import service_url
+from bookstore.local_stack import SERVICES
 
-_NAMES = ("order", "catalog", "payment", "search", "notification", "stripe")
+_NAMES = (*SERVICES, "stripe")
 
 
 @dataclass(frozen=True, slots=True)
