@@ -110,9 +110,9 @@ def test_every_logger_speaks_once_at_its_level_and_libraries_only_when_it_matter
     assert [orjson.loads(line)["message"] for line in lines()] == ["from uvicorn", "wanted"]
 
 
-def test_people_get_a_short_line_with_the_conversations_beginning() -> None:
+def test_people_get_a_short_line_with_the_conversations_end() -> None:
     record = log.makeRecord("a", logging.WARNING, __file__, 1, "text %s", ("x",), None)
-    with correlated("12345678-rest"):
+    with correlated("rest-12345678"):
         line = ConsoleFormatter().format(record)
     assert line.endswith("W [12345678] text x")
     assert ConsoleFormatter().format(record).endswith("W text x")

@@ -58,7 +58,8 @@ class ConsoleFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         time = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S.%f")[:-3]
-        conversation = ids().get("correlation_id", "")[:8]
+        # Its end: ids begin with the time, so those of one minute begin alike.
+        conversation = ids().get("correlation_id", "")[-8:]
         where = f" [{conversation}]" if conversation else ""
         text = f"{time} {record.levelname[0]}{where} {record.getMessage()}"
         if record.exc_info:

@@ -26,6 +26,10 @@ _HEADERS = {
 }
 
 
+# A page of so many is half a megabyte.
+MAX_SHOWN = 100
+
+
 class Pages:
     """Renders pages."""
 
@@ -44,8 +48,13 @@ class Pages:
         return self._page("unsubscribe.html", t=reader.text, language=reader.language, done=done)
 
     def mailbox(self, mails: Sequence[ShownMail], unreachable: str | None) -> Response:
-        """All mails that were sent, newest first; or why nobody knows."""
-        return self._page("mailbox.html", mails=mails, unreachable=unreachable)
+        """The mails that were sent last, newest first; or why nobody knows."""
+        return self._page(
+            "mailbox.html",
+            mails=mails[:MAX_SHOWN],
+            older=max(len(mails) - MAX_SHOWN, 0),
+            unreachable=unreachable,
+        )
 
     def _page(self, name: str, **context: object) -> Response:
         return HTMLResponse(self._templates.get_template(name).render(context), headers=_HEADERS)

@@ -155,6 +155,7 @@ def endpoints_table(stack: LocalStack) -> Table:
     table = Table("what", "where", title="bookstore")
     for name in SERVICES:
         table.add_row(f"{name} API, with docs", f"{stack.endpoints[name]}/docs")
+    table.add_row("mails that were sent", f"{stack.endpoints['notification']}/mailbox")
     table.add_row("Stripe simulator's ledger", f"{stack.endpoints['stripe']}/_simulator/ledger")
     table.add_row("AWS endpoint", stack.endpoints["aws"])
     return table
