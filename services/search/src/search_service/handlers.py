@@ -16,9 +16,11 @@ from search_service.index import Book, BookChange, Change, SearchIndex, StockCha
 from search_service.interactions import Interactions, ordered
 from search_service.trending import Trending
 
-# An embedded index commits in tens of milliseconds, whether one change or a thousand wait for it.
+# An embedded index commits in tens of milliseconds, whether one change or a thousand wait for it. So
+# where changes come in numbers, a commit waits for more; readers see it within half a second.
 MAX_CHANGES = 1000
-LINGER_SECONDS = 0.05
+BUSY_CHANGES = 4
+BUSY_LINGER_SECONDS = 0.3
 # The catalog only says when a book becomes scarce. Until then it is there in plenty, which this
 # number of copies stands for; any stock that was really told is newer.
 PLENTY = StockChange(book_id="", available=6, version=0)
@@ -32,7 +34,10 @@ class Handlers:
         self._interactions = interactions
         self._trending = trending
         self._changes: Batcher[Sequence[Change], None] = Batcher(
-            self._apply, max_items=MAX_CHANGES, linger_seconds=LINGER_SECONDS
+            self._apply,
+            max_items=MAX_CHANGES,
+            linger_seconds=BUSY_LINGER_SECONDS,
+            linger_after=BUSY_CHANGES,
         )
 
     @property
