@@ -496,7 +496,7 @@ async def test_what_is_not_supported_says_so_and_is_noted() -> None:
             TableName=LEDGER, Item=item, ConditionExpression="begins_with(pk, :x)"
         ),
         lambda: world.dynamodb.update_item(
-            TableName=LEDGER, Key=item, UpdateExpression="ADD n :one"
+            TableName=LEDGER, Key=item, UpdateExpression="SET n = n + :one"
         ),
         lambda: world.dynamodb.batch_execute_statement(
             Statements=[{"Statement": f'DELETE FROM "{LEDGER}"', "Parameters": []}]

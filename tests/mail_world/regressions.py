@@ -1,0 +1,1 @@
+REGRESSIONS: tuple[tuple[str, str, str], ...] = ()
