@@ -6,8 +6,7 @@ service's table says is held against both; nothing here asks the service's code.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from email import message_from_bytes
-from email.policy import default
+from email.parser import BytesHeaderParser
 from typing import Any
 
 from faults.invariants import died
@@ -32,6 +31,7 @@ _SETTLED = frozenset({"sent", "unknown", "withheld"})
 # After these the sender knows that nothing was sent, and may ask again.
 _DEFINITE = frozenset({"refuse", "error_before"})
 LEASE_SECONDS = 60.0
+_HEADERS = BytesHeaderParser()
 
 STATES = (
     "a process died",
@@ -62,7 +62,7 @@ class Watch:
         stage.world.on_step.append(self._look)
 
     def _look(self, process: str, operation: str) -> None:
-        if operation in ("put_events", "receive_message", "delete_message_batch"):
+        if operation in ("tell", "receive_message", "delete_message_batch", "send_raw_email"):
             return
         self._version = max(self._version, int(profile(self._stage).get("version", 0)))
         records = mails(self._stage)
@@ -93,11 +93,14 @@ class Watch:
             self.broken.append(f"I5 attempted: a {kind} mail is withheld: {record['reason']}")
 
     def _is_hit(self, sending: Record) -> bool:
-        """Whether a fault struck a worker since it began the mail, and left the outcome open."""
+        """Whether a fault struck a worker since it began the mail, and left the outcome open; or
+        had stopped it before, and stopped it still.
+        """
         world = self._stage.world
-        begun_at = sending["lease_ends_ms"] / 1000 - LEASE_SECONDS - EPOCH
+        begun_at = sending["lease_ends_ms"] / 1000 - LEASE_SECONDS - EPOCH - 0.001
         return any(
-            at >= begun_at - 0.001 and _leaves_open(strike)
+            at + (world.pause_seconds if strike.fault.startswith("pause") else 0) >= begun_at
+            and _leaves_open(strike)
             for strike, at in zip(world.met, world.met_at, strict=True)
         )
 
@@ -210,8 +213,11 @@ def _accounted(stage: Stage, records: Mapping[str, Record]) -> Iterator[str]:
             counts.update({k: v for k, v in item.items() if k not in ("pk", "sk")})
         if item["pk"] == "due":
             yield "I4 timer: a mail is settled, and is to be looked after"
-        if item["sk"].startswith("order#") and "hold_owner" in item:
-            if item["hold_ends_ms"] / 1000 - EPOCH > stage.world.loop.time():
+        if "hold_owner" in item and "lease_ends_ms" not in item:
+            held_until = item["hold_ends_ms"] / 1000 - EPOCH
+            if held_until > max(
+                stage.world.loop.time(), stage.world.last_met_seconds + 2 * LEASE_SECONDS
+            ):
                 yield "I4 timer: an order is held, and no mail of it is on its way"
     states = Counter(f"{kind}#{record['state']}" for kind, record in records.items())
     counted = {name: count for name, count in counts.items() if count and name != "out_of_order"}
@@ -226,24 +232,24 @@ def _accounted(stage: Stage, records: Mapping[str, Record]) -> Iterator[str]:
             yield "I7 contact: the address that is kept is not the newest one"
 
 
-def rows(stage: Stage) -> Iterator[dict[str, Any]]:
-    """The items of the service's table, as plain values."""
-    for item in stage.aws.table(MAILS).items.values():
-        yield {
-            name: int(value["N"]) if "N" in value else next(iter(value.values()))
-            for name, value in item.items()
-        }
+def rows(stage: Stage, prefix: str = "") -> Iterator[dict[str, Any]]:
+    """The items of the service's table whose sort key begins so, as plain values."""
+    for key, item in stage.aws.table(MAILS).items.items():
+        if key.partition("\n")[2].startswith(prefix):
+            yield {
+                name: int(value["N"]) if "N" in value else next(iter(value.values()))
+                for name, value in item.items()
+            }
 
 
 def mails(stage: Stage) -> dict[str, Record]:
     """The mails' records by their kind."""
-    records = [row for row in rows(stage) if row["sk"].startswith("mail#")]
-    return {row["sk"].rpartition("#")[2]: row for row in records}
+    return {row["sk"].rpartition("#")[2]: row for row in rows(stage, "mail#")}
 
 
 def profile(stage: Stage) -> Record:
     """What is known of the customer."""
-    return next((row for row in rows(stage) if row["sk"] == "profile"), {})
+    return next(rows(stage, "profile"), {})
 
 
 def published(stage: Stage) -> set[str]:
@@ -266,6 +272,7 @@ def arrivals(stage: Stage) -> list[tuple[str, Arrival]]:
     """The kinds of the mails that have arrived, in their order."""
     found = []
     for arrival in stage.aws.mails:
-        name = str(message_from_bytes(arrival.raw, policy=default)["X-Bookstore-Mail"])
+        headers = _HEADERS.parsebytes(arrival.raw.partition(b"\r\n\r\n")[0])
+        name = str(headers["X-Bookstore-Mail"])
         found.append((name.partition("/")[2], arrival))
     return found

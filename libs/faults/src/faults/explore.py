@@ -52,6 +52,12 @@ DEEP: Mapping[str, tuple[str, ...]] = {
         "fail_before", "fail_after",
     ),
     "deliver": ("late",),
+    "tell": ("duplicate", "late", "reorder"),
+    # What a service without SQL has instead of commits, each right after the other.
+    "transact_write_items": (
+        "crash_after", "error_before", "error_after", "pause_before", "pause_after",
+    ),
+    "send_raw_email": ("crash_after", "refuse", "error_after", "pause_after", "late"),
 }  # fmt: skip
 # And these where several messages are at it: of one, refusing a part is refusing all.
 DEEP_OF_SEVERAL: Mapping[str, tuple[str, ...]] = {"put_events": ("partial",)}

@@ -315,7 +315,7 @@ class World:
 # Operations that change nothing: a crash around them is one around what comes next.
 READS = frozenset({"begin", "read", "query", "batch_get_item"})
 # What the outside does by itself: nobody's process dies of it.
-_DELIVERIES = frozenset({"deliver"})
+_DELIVERIES = frozenset({"deliver", "tell"})
 
 
 def in_process(life: Incarnation, call: Callable[[], T]) -> T:

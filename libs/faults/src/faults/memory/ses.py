@@ -8,8 +8,7 @@ import asyncio
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from email import message_from_bytes
-from email.policy import default
+from email.parser import BytesHeaderParser
 from typing import Any
 
 from botocore.exceptions import (
@@ -25,6 +24,7 @@ from faults.memory.aws_client import Client, loop_time, refusal
 # A request that is late arrives when its sender has long given up waiting (SDKs wait a minute at
 # most by default, a careful sender some seconds).
 LATE_SECONDS = 40.0
+_HEADERS = BytesHeaderParser()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class SesClient(Client):
                 raise _failure()
             return {"MessageId": mail_id}
 
-        subject = str(message_from_bytes(raw, policy=default).get("Subject", ""))
+        subject = str(_HEADERS.parsebytes(raw.partition(b"\r\n\r\n")[0]).get("Subject", ""))
         answer = await self._gate.call(
             "send_raw_email",
             [subject],
