@@ -21,7 +21,16 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 from tenacity import wait_random_exponential as full_jitter
 
 from messaging import RetryLater
-from notification_service.domain import TERMINAL, Mail, MailKey, Profile, Reason, Send, State, decide
+from notification_service.domain import (
+    TERMINAL,
+    Mail,
+    MailKey,
+    Profile,
+    Reason,
+    Send,
+    State,
+    decide,
+)
 from notification_service.mails import Writer
 from notification_service.pace import Pace
 from notification_service.profiles import Profiles
