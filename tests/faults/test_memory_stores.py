@@ -1,4 +1,4 @@
-"""The services' own stores in memory and on PostgreSQL or AWS's emulator: the same claims of both."""
+"""The services' own stores in memory, and on PostgreSQL or AWS's emulator: the same claims."""
 
 import asyncio
 import uuid

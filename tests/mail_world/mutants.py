@@ -54,7 +54,7 @@ MUTANTS = (
             ),
             (STORE, '            gone.append("facts")\n', ""),
         ),
-        killers=(("mails/confirmed", ""),),
+        killers=(("mails/rejected", ""),),
     ),
     Mutant(
         "no-stage-mark",
@@ -140,7 +140,12 @@ MUTANTS = (
         COURIER,
         "            if now < mail.lease_ends_ms:\n",
         "            if False:\n",
-        killers=(("mails/confirmed", "script:tell(OrderConfirmed):duplicate"),),
+        killers=(
+            (
+                "mails/cancelled",
+                "notification-worker:transact_write_items(mail cancelled+order+profile+suppressed+shard):pause_after",
+            ),
+        ),
     ),
     Mutant(
         "lease-without-end",
@@ -195,7 +200,12 @@ MUTANTS = (
         INBOX,
         '                    "ConditionExpression": "attribute_not_exists(pk)",\n',
         "",
-        killers=(("mails/confirmed", "script:tell(OrderConfirmed):duplicate"),),
+        killers=(
+            (
+                "mails/confirmed",
+                "notification-worker:delete_message_batch(OrderConfirmed):error_before",
+            ),
+        ),
     ),
     Mutant(
         "conflict-taken-for-success",
@@ -207,7 +217,7 @@ MUTANTS = (
         killers=(
             (
                 "mails/confirmed",
-                "notification-worker:transact_write_items(OrderConfirmed+ContactProvided+notification-inbox key):refuse",
+                "notification-worker:transact_write_items(ContactProvided+notification-inbox key):refuse",
             ),
         ),
     ),
@@ -242,6 +252,20 @@ MUTANTS = (
         "            await self._courier.withhold_waiting(event.customer_id)\n",
         "            pass\n",
         killers=(("mails/erased", ""),),
+    ),
+    Mutant(
+        "erasure-takes-what-is-being-sent",
+        24,
+        "an erasure leaves a mail that is being sent to whoever sends it",
+        COURIER,
+        "                if mail.state is State.SENDING:\n",
+        "                if False:\n",
+        killers=(
+            (
+                "mails/erased-at-once",
+                "script:tell(ContactErased):reorder notification-worker-2:send_raw_email(Your order is confirmed):crash_after",
+            ),
+        ),
     ),
     Mutant(
         "contact-wakes-nobody",
