@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Protocol
 
 from faults.plan import Plan, Strike
@@ -284,9 +285,16 @@ def leave_interrupts() -> None:
 
 
 def _call(job: Job) -> Tally:
-    # What lives as long as the process need not be looked through for circles after every run.
-    if not gc.get_freeze_count():
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(20_000, 10, 10)
+    _freeze()
     return job()
+
+
+@cache
+def _freeze() -> None:
+    """What lives as long as the process need not be looked through for circles after every run.
+
+    Once: to ask how much is frozen already would count it, which takes longer than a run.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 10, 10)
