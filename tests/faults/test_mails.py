@@ -29,6 +29,7 @@ def singles() -> Tally:
     return run_jobs(jobs, workers=os.cpu_count() or 1)
 
 
+@pytest.mark.timeout(600)
 def test_no_single_fault_breaks_an_invariant_of_the_mails(singles: Tally) -> None:
     assert [f"{failure}: {failure.violations}" for failure in singles.failures] == []
 

@@ -14,6 +14,7 @@ SUBJECT = Subject(
     regressions="mail_world.regressions:REGRESSIONS",
     story="mail_world.courses:told",
     states="mail_world.watch:STATES",
+    bugs="mail_world.bugs:BUGS",
     limits="mail_world.limits:LIMITS",
 )
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
-from typing import Any, Protocol
+from typing import Any
 
 Attribute = Mapping[str, Any]
 Item = Mapping[str, Attribute]
@@ -140,14 +140,6 @@ def _split(tokens: list[str], between: str) -> list[list[str]]:
     return parts
 
 
-class KeyedTable(Protocol):
-    """As much of a table as a key condition asks for."""
-
-    key: str
-    sort_key: str | None
-    items: dict[str, Item]
-
-
 @dataclass(frozen=True, slots=True)
 class KeyCondition:
     """A KeyConditionExpression: placeholders of the partition's value and of the sort key's."""
@@ -163,19 +155,10 @@ class KeyCondition:
         """The placeholders."""
         return {self.partition, self.bound} if self.sort_key is not None else {self.partition}
 
-    def choose(self, table: KeyedTable, values: Mapping[str, Attribute]) -> list[Item]:
-        """The items that it means, in the order of their sort keys."""
-        if self.key != table.key or self.sort_key not in (None, table.sort_key):
-            raise NotImplementedError(f"a query by {self.key} and {self.sort_key}")
-        chosen = [
-            item
-            for item in table.items.values()
-            if same(item.get(self.key), values[self.partition]) and self._fits(item, values)
-        ]
-        sort_key = table.sort_key
-        return chosen if sort_key is None else sorted(chosen, key=lambda i: str(i[sort_key]["S"]))
-
-    def _fits(self, item: Item, values: Mapping[str, Attribute]) -> bool:
+    def fits(self, item: Item, values: Mapping[str, Attribute]) -> bool:
+        """Whether it means the item."""
+        if not same(item.get(self.key), values[self.partition]):
+            return False
         if self.sort_key is None:
             return True
         if self.test == "begins_with":

@@ -230,7 +230,7 @@ class DynamoDbClient(Client):
             if condition.values != ExpressionAttributeValues.keys():
                 message = f"values differ from those used: {sorted(ExpressionAttributeValues)}"
                 raise refusal("Query", "ValidationException", message)
-            chosen = condition.choose(table, ExpressionAttributeValues)
+            chosen = table.chosen(condition, ExpressionAttributeValues)
             if ExclusiveStartKey is not None:
                 after = table.key_of(ExclusiveStartKey)
                 chosen = [each for each in chosen if table.key_of(each) > after]

@@ -13,6 +13,7 @@ from faults.memory.conditions import (
     Change,
     Insert,
     Item,
+    KeyCondition,
     parse_condition,
     parse_statement,
     parse_update,
@@ -44,6 +45,13 @@ class Table:
         if any(_BETWEEN in text for text in pair):
             raise NotImplementedError(f"a key of {self.name} with a line break")
         return _BETWEEN.join(pair)
+
+    def chosen(self, condition: KeyCondition, values: Mapping[str, Any]) -> list[Item]:
+        """The items that a key condition means, in the order of their sort keys."""
+        if condition.key != self.key or condition.sort_key not in (None, self.sort_key):
+            raise NotImplementedError(f"a query by {condition.key} and {condition.sort_key}")
+        found = [item for item in self.items.values() if condition.fits(item, values)]
+        return sorted(found, key=self.key_of)
 
     def _text(self, item: Item, name: str) -> str:
         attribute = item.get(name)
