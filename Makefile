@@ -9,6 +9,7 @@ EMULATOR_STAMP := .venv-emulator/.installed
 PEERS_STAMP := .venv-peers/.installed
 BOOKSTORE := $(BIN)/bookstore
 WORLD := PYTHONPATH=tests $(BIN)/python -m bookstore_world
+MAIL_WORLD := PYTHONPATH=tests $(BIN)/python -m mail_world
 FAULTS := .local/faults/results.json
 SEED ?= 1
 # Trust the machine's certificate store, as pip does: a company's own authority is in there.
@@ -92,10 +93,13 @@ faults: setup ## the sagas under every pair of faults, at random, and without ea
 	@$(WORLD) explore --triples 200 --seed $(SEED) --results $(FAULTS)
 	@$(WORLD) random --examples 500 --seed $(SEED) --results $(FAULTS)
 	@$(WORLD) explore --postgres --scenario confirmed/alone
+	@$(MAIL_WORLD) explore
+	@$(MAIL_WORLD) explore --depth 2
 	@$(MAKE) --no-print-directory mutants
 
 mutants: setup ## take each guard out of the product, one after the other: something must break
 	@$(WORLD) mutants --results $(FAULTS)
+	@$(MAIL_WORLD) mutants
 	@PYTHONPATH=tests $(BIN)/python -m faults gift_world.trial mutants
 
 chaos: setup ## orders under real faults for ten minutes, then every invariant: make chaos [ARGS="--minutes 2 --seed 7"]

@@ -36,5 +36,7 @@ LIMITS = (
     "With reconciliation on, pairs are tried only where one of the faults is long, or both hit "
     "reconciliation itself (Course.is_worth); triples are a sample.",
     "Pairs are tried for the sagas themselves; the other scenarios are hit once.",
+    "That customers hear of each outcome is looked at up to the bus; the mails have a world of "
+    "their own (mail_world).",
     "Catalog browsing, imports, caches, live views and the deployment are not part of this world.",
 )

@@ -1,4 +1,4 @@
-"""The services' own stores on the database in memory and on PostgreSQL: the same claims of both."""
+"""The services' own stores in memory, and on PostgreSQL or AWS's emulator: the same claims."""
 
 import asyncio
 import uuid
@@ -20,8 +20,15 @@ from catalog_service.listing import Book, Listing
 from catalog_service.store import StockRoom, stock_census
 from catalog_service.tables import BOOKS, MESSAGING, RESERVATIONS
 from catalog_service.tables import METADATA as CATALOG
-from contracts.models.common import Money, OrderLine
+from contracts import load_topology
+from contracts.models.common import Contact, Money, OrderLine
+from faults.gate import OpenGate
+from faults.memory.aws import MemoryAws
 from messaging import Conflict, Outbox, Sender
+from notification_service.domain import Kind, MailKey, Profile, Reason
+from notification_service.profiles import Profiles
+from notification_service.store import Mails
+from notification_service.table import Table
 from order_service import domain as order_domain
 from order_service import store as order_store
 from order_service.cancel_order_saga import CANCEL_ORDER
@@ -434,3 +441,78 @@ async def test_the_unsettled_are_found_by_age_and_counted_by_state(payments: Asy
         "authorizing": 1, "captured": 1, "declined": 1, "voided": 1,
     }  # fmt: skip
     assert census["captured_minor"] == {"EUR": PRICE_MINOR}
+
+
+# ---- notification
+
+
+@pytest.fixture(params=["memory", "emulator"])
+def mails(request: pytest.FixtureRequest) -> tuple[Mails, Profiles]:
+    if request.param == "memory":
+        dynamodb: Any = MemoryAws(load_topology()).dynamodb(OpenGate())
+    else:
+        dynamodb = request.getfixturevalue("aws").dynamodb
+    table = Table(dynamodb, "bookstore-mails")
+    return Mails(table), Profiles(table)
+
+
+async def known(profiles: Profiles, customer_id: str) -> Profile:
+    await profiles.provide(customer_id, 1, Contact(email=f"{customer_id}@example.com"))
+    return await profiles.get(customer_id)
+
+
+async def test_a_mail_is_recorded_once_and_begun_by_one(mails: tuple[Mails, Profiles]) -> None:
+    store, profiles = mails
+    key = MailKey(new_id(), new_id(), Kind.CONFIRMED)
+    recorded = await asyncio.gather(*(store.record(key, {"a": 1}) for _ in range(3)))
+    assert sorted(recorded) == [False, False, True]
+    profile = await known(profiles, key.customer_id)
+    found = (await store.situation(key)).mail
+    assert found is not None
+    begun = await asyncio.gather(
+        *(store.begin(found, profile, owner=new_id(), lease_ms=60_000) for _ in range(3))
+    )
+    (taken,) = [mail for mail in begun if mail is not None]
+    assert await store.sent(taken, "ses-1")
+    assert not await store.unknown(taken)
+    settled = await store.situation(key)
+    assert settled.mail is not None
+    assert (settled.mail.state, settled.mail.facts, settled.mail.owner) == ("sent", {}, None)
+    assert (settled.mark.stage, settled.mark.hold_owner) == (1, None)
+
+
+async def test_an_order_is_held_by_one_mail_and_marked_by_the_latest(
+    mails: tuple[Mails, Profiles],
+) -> None:
+    store, profiles = mails
+    customer_id, order_id = new_id(), new_id()
+    profile = await known(profiles, customer_id)
+    found = []
+    for kind in (Kind.CANCELLED, Kind.CONFIRMED):
+        await store.record(MailKey(customer_id, order_id, kind), {})
+        mail = (await store.situation(MailKey(customer_id, order_id, kind))).mail
+        assert mail is not None
+        found.append(mail)
+    late, early = found
+    assert [each.key.kind for each in await store.unsettled_of(customer_id)] == [
+        "confirmed", "cancelled",
+    ]  # fmt: skip
+    begun = await store.begin(late, profile, owner="me", lease_ms=60_000)
+    assert begun is not None
+    assert await store.begin(early, profile, owner="you", lease_ms=60_000) is None
+    assert await store.put_back(begun)
+    assert await store.begin(early, profile, owner="you", lease_ms=60_000) is None
+    assert await store.withhold(early, Reason.SUPERSEDED)
+    assert [each.key.kind for each in await store.unsettled_of(customer_id)] == ["cancelled"]
+
+
+async def test_a_contact_is_replaced_by_a_newer_one_alone(mails: tuple[Mails, Profiles]) -> None:
+    _, profiles = mails
+    customer_id = new_id()
+    await profiles.provide(customer_id, 2, Contact(email="new@example.com", name="Ada"))
+    assert not await profiles.provide(customer_id, 1, Contact(email="old@example.com"))
+    assert await profiles.erase(customer_id, 3)
+    assert not await profiles.erase(customer_id, 3)
+    erased = await profiles.get(customer_id)
+    assert (erased.email, erased.name, erased.erased, erased.version) == (None, None, True, 3)
+    assert erased.revision == 2

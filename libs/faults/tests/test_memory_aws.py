@@ -24,6 +24,7 @@ from idempotency import (
     Claimed,
     ClaimState,
     HttpIdempotency,
+    Inbox,
     InProgress,
     KeyReused,
     Ledger,
@@ -55,6 +56,11 @@ class Cloud:
     @property
     def http_keys(self) -> str:
         return self.topology.tables[1].name
+
+    @property
+    def mails(self) -> str:
+        """The table with a sort key."""
+        return self.topology.tables[2].name
 
     async def url(self, service: str) -> str:
         name = self.topology.services[service].queue.name
@@ -112,6 +118,14 @@ def small_topology() -> Topology:
             "tables": [
                 {"name": f"{bus}-{purpose}", "key": "pk", "ttl_attribute": "expires_at"}
                 for purpose in ("ledger", "http")
+            ]
+            + [
+                {
+                    "name": f"{bus}-mails",
+                    "key": "pk",
+                    "sort_key": "sk",
+                    "ttl_attribute": "expires_at",
+                }
             ],
             "services": {
                 "shop": service(bus, "shop", {"depot": ["Reserved"], "bank": ["Paid"]}),
@@ -602,6 +616,138 @@ async def test_a_batch_replaces_items_and_may_name_each_key_once(cloud: Cloud) -
     assert await cloud.item(cloud.ledger, "b") == {"pk": {"S": "b"}}
     with pytest.raises(ClientError, match="ValidationException"):
         await write("c", "c")
+
+
+# Tables with a sort key, and transactions.
+
+
+def both(pk: str, sk: str) -> dict[str, Any]:
+    return {"pk": {"S": pk}, "sk": {"S": sk}}
+
+
+async def read(cloud: Cloud, *keys: tuple[str, str]) -> list[Any]:
+    """The items of these keys, in their order; None where there is none."""
+    answer = await cloud.dynamodb.batch_get_item(
+        RequestItems={cloud.mails: {"Keys": [both(*key) for key in keys], "ConsistentRead": True}}
+    )
+    assert not answer.get("UnprocessedKeys")
+    found = {(i["pk"]["S"], i["sk"]["S"]): i for i in answer["Responses"].get(cloud.mails, [])}
+    return [found.get(key) for key in keys]
+
+
+def writing(cloud: Cloud, kind: str, sk: str, **more: Any) -> dict[str, Any]:
+    """One write of a transaction, on the partition 'p'."""
+    what = {"Item": {**both("p", sk), "n": {"N": "1"}}} if kind == "Put" else {"Key": both("p", sk)}
+    return {kind: {"TableName": cloud.mails, **what, **more}}
+
+
+async def test_a_transaction_is_made_as_a_whole(cloud: Cloud) -> None:
+    await cloud.dynamodb.transact_write_items(
+        TransactItems=[writing(cloud, "Put", each) for each in ("kept", "changed", "gone")]
+    )
+    await cloud.dynamodb.transact_write_items(
+        TransactItems=[
+            writing(cloud, "Put", "new", ConditionExpression="attribute_not_exists(pk)"),
+            writing(
+                cloud,
+                "Update",
+                "changed",
+                UpdateExpression="SET #s = :s REMOVE n, absent ADD m :two",
+                ConditionExpression="n = :one",
+                ExpressionAttributeNames={"#s": "state"},
+                ExpressionAttributeValues={
+                    ":s": {"S": "new"}, ":one": {"N": "1"}, ":two": {"N": "2"},
+                },
+            ),
+            writing(cloud, "Delete", "gone"),
+            writing(cloud, "ConditionCheck", "kept", ConditionExpression="attribute_exists(pk)"),
+        ]
+    )  # fmt: skip
+    new, changed, gone, kept = await read(
+        cloud, ("p", "new"), ("p", "changed"), ("p", "gone"), ("p", "kept")
+    )
+    assert new == kept | {"sk": {"S": "new"}}
+    assert changed == {**both("p", "changed"), "state": {"S": "new"}, "m": {"N": "2"}}
+    assert gone is None
+
+
+async def test_a_transaction_of_which_a_condition_fails_changes_nothing(cloud: Cloud) -> None:
+    await cloud.dynamodb.transact_write_items(TransactItems=[writing(cloud, "Put", "there")])
+    with pytest.raises(cloud.dynamodb.exceptions.TransactionCanceledException) as refused:
+        await cloud.dynamodb.transact_write_items(
+            TransactItems=[
+                writing(cloud, "Put", "new"),
+                writing(cloud, "Delete", "there"),
+                writing(cloud, "ConditionCheck", "no", ConditionExpression="attribute_exists(pk)"),
+                writing(cloud, "Put", "other", ConditionExpression="attribute_not_exists(pk)"),
+            ]
+        )
+    assert isinstance(refused.value, cloud.dynamodb.exceptions.ClientError)
+    assert refused.value.response["Error"]["Code"] == "TransactionCanceledException"
+    codes = [each.get("Code", "None") for each in refused.value.response["CancellationReasons"]]
+    assert codes == ["None", "None", "ConditionalCheckFailed", "None"]
+    found = await read(cloud, ("p", "new"), ("p", "there"), ("p", "other"))
+    assert [each is not None for each in found] == [False, True, False]
+
+
+async def test_a_transaction_that_names_an_item_twice_is_refused(cloud: Cloud) -> None:
+    with pytest.raises(ClientError, match="ValidationException"):
+        await cloud.dynamodb.transact_write_items(
+            TransactItems=[writing(cloud, "Put", "a"), writing(cloud, "Delete", "a")]
+        )
+    assert await read(cloud, ("p", "a")) == [None]
+
+
+async def test_an_addition_counts_from_nothing_and_below_it(cloud: Cloud) -> None:
+    for number in ("1", "2", "-5"):
+        await cloud.dynamodb.update_item(
+            TableName=cloud.mails,
+            Key=both("p", "count"),
+            UpdateExpression="ADD #n :n SET seen_at = :at",
+            ExpressionAttributeNames={"#n": "a#b"},
+            ExpressionAttributeValues={":n": {"N": number}, ":at": {"N": "7"}},
+        )
+    (item,) = await read(cloud, ("p", "count"))
+    assert (item["a#b"], item["seen_at"]) == ({"N": "-2"}, {"N": "7"})
+
+
+async def test_a_partition_is_read_in_the_order_of_its_sort_keys(cloud: Cloud) -> None:
+    for pk, sk in (("p", "b#2"), ("p", "a"), ("p", "b#1"), ("p", "c"), ("other", "b#0")):
+        await cloud.dynamodb.put_item(TableName=cloud.mails, Item=both(pk, sk))
+
+    async def query(condition: str, *, limit: int | None = None, **values: str) -> list[str]:
+        request: dict[str, Any] = {"Limit": limit} if limit is not None else {}
+        found: list[str] = []
+        while True:
+            answer = await cloud.dynamodb.query(
+                TableName=cloud.mails,
+                KeyConditionExpression=condition,
+                ExpressionAttributeValues={f":{k}": {"S": v} for k, v in values.items()},
+                ConsistentRead=True,
+                **request,
+            )
+            assert limit is None or len(answer["Items"]) <= limit
+            found += [item["sk"]["S"] for item in answer["Items"]]
+            if "LastEvaluatedKey" not in answer:
+                return found
+            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+    assert await query("pk = :p", p="p") == ["a", "b#1", "b#2", "c"]
+    assert await query("pk = :p", limit=1, p="p") == ["a", "b#1", "b#2", "c"]
+    assert await query("pk = :p AND begins_with(sk, :b)", p="p", b="b#") == ["b#1", "b#2"]
+    assert await query("pk = :p AND sk < :b", p="p", b="b#2") == ["a", "b#1"]
+    assert await query("pk = :p", p="nobody") == []
+
+
+async def test_the_inbox_counts_a_message_once_whoever_records_it(cloud: Cloud) -> None:
+    inboxes = [Inbox(cloud.dynamodb, table=cloud.ledger, scope="s") for _ in range(2)]
+    messages = [("1", "Placed"), ("2", "Placed"), ("1", "Placed"), ("3", "Paid")]
+    fresh = await asyncio.gather(
+        *(inbox.record(*message) for inbox in inboxes for message in messages)
+    )
+    assert sum(fresh) == 3
+    assert await inboxes[0].census() == {"Placed": 2, "Paid": 1}
+    assert not await inboxes[1].record("3", "Paid")
 
 
 # What is built on the tables.

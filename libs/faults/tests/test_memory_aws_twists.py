@@ -308,6 +308,73 @@ async def test_whoever_claims_recognises_an_own_insert_that_was_repeated() -> No
 # The gate.
 
 
+MAILS = "bookstore-mails"
+
+
+def put(sk: str) -> dict[str, Any]:
+    return {"Put": {"TableName": MAILS, "Item": {"pk": {"S": "p"}, "sk": {"S": sk}}}}
+
+
+async def test_a_refused_transaction_names_a_conflict_and_changes_nothing() -> None:
+    world = World(transact_write_items="refuse")
+    with pytest.raises(ClientError) as refused:
+        await world.dynamodb.transact_write_items(TransactItems=[put("a"), put("b")])
+    reasons = [each["Code"] for each in refused.value.response["CancellationReasons"]]
+    assert reasons == ["TransactionConflict", "None"]
+    assert world.aws.table(MAILS).items == {}
+
+
+async def test_partial_leaves_the_first_key_unread() -> None:
+    world = World(batch_get_item="partial")
+    await world.dynamodb.transact_write_items(TransactItems=[put("a"), put("b")])
+    keys = [{"pk": {"S": "p"}, "sk": {"S": sk}} for sk in "ab"]
+    answer = await world.dynamodb.batch_get_item(
+        RequestItems={MAILS: {"Keys": keys, "ConsistentRead": True}}
+    )
+    assert answer["Responses"] == {MAILS: [keys[1]]}
+    assert answer["UnprocessedKeys"][MAILS]["Keys"] == [keys[0]]
+
+
+@pytest.mark.parametrize(
+    ("happens", "error", "arrived"),
+    [
+        (None, None, 1),
+        ("refuse", "Throttling", 0),
+        ("fail_before", "InternalFailure", 0),
+        ("fail_after", "InternalFailure", 1),
+        ("unreachable", "Could not connect", 0),
+        ("answer lost", "Read timeout", 1),
+    ],
+)
+async def test_a_mail_arrives_or_does_not_whatever_its_sender_hears(
+    happens: str | None, error: str | None, arrived: int
+) -> None:
+    world = World(**({"send_raw_email": happens} if happens is not None else {}))
+    sending = world.aws.ses(world.gate).send_raw_email(
+        Source="a@example.com",
+        Destinations=["b@example.com"],
+        RawMessage={"Data": b"Subject: Hello\r\n\r\nSubject: none"},
+    )
+    if error is None:
+        assert (await sending)["MessageId"]
+    else:
+        with pytest.raises((ClientError, BotoCoreError), match=error):
+            await sending
+    assert [each.to for each in world.aws.mails] == [("b@example.com",)] * arrived
+    assert world.gate.calls[0][:2] == ("send_raw_email", ["Hello"])
+
+
+async def test_what_a_poll_was_sent_and_does_not_take_is_hidden_no_longer_than_that() -> None:
+    world = World(receive_message="hang")
+    await world.publish(1)
+    frozen = asyncio.create_task(world.receive(visibility=0.02))
+    await asyncio.sleep(0.01)
+    assert await world.receive() == []
+    await asyncio.sleep(0.02)
+    assert len(await world.receive()) == 1
+    frozen.cancel()
+
+
 async def test_each_call_tells_the_gate_what_it_is_about() -> None:
     world = World()
     await world.publish(1)
@@ -496,12 +563,22 @@ async def test_what_is_not_supported_says_so_and_is_noted() -> None:
             TableName=LEDGER, Item=item, ConditionExpression="begins_with(pk, :x)"
         ),
         lambda: world.dynamodb.update_item(
-            TableName=LEDGER, Key=item, UpdateExpression="ADD n :one"
+            TableName=LEDGER, Key=item, UpdateExpression="SET n = n + :one"
         ),
         lambda: world.dynamodb.batch_execute_statement(
             Statements=[{"Statement": f'DELETE FROM "{LEDGER}"', "Parameters": []}]
         ),
         lambda: world.dynamodb.batch_execute_statement(Statements=[insert("a"), insert("a")]),
+        lambda: world.dynamodb.query(
+            TableName=MAILS,
+            KeyConditionExpression="pk = :p AND sk BETWEEN :a AND :b",
+            ExpressionAttributeValues={},
+            ConsistentRead=True,
+        ),
+        lambda: world.dynamodb.transact_write_items(TransactItems=[{"Get": {}}]),
+        lambda: world.dynamodb.put_item(
+            TableName=MAILS, Item={"pk": {"S": "a"}, "sk": {"S": "b\nc"}}
+        ),
         lambda: world.dynamodb.batch_write_item(
             RequestItems={LEDGER: [{"DeleteRequest": {"Key": item}}]}
         ),

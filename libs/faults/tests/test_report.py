@@ -11,7 +11,7 @@ from faults.explore import Tally
 from faults.findings import Bug
 from faults.mutants import Mutant
 from faults.mutation import Verdict
-from faults.plan import Plan, Site, Strike
+from faults.plan import KINDS, TWISTS, Plan, Site, Strike
 from faults.report.material import ChaosRun, Material, load_chaos
 from faults.report.matrix import matrices, total
 from faults.report.page import page, write
@@ -140,7 +140,7 @@ def test_cells_tell_untested_from_stood_for_from_what_cannot_apply() -> None:
     assert "worker:put_events(OrderPlaced)</code>: partial" in listed
     assert html.count('<td class="untested"') == 3
     assert html.count('<td class="stood"') == 1
-    assert html.count('class="never"') == 3 * 15 - 7
+    assert html.count('class="never"') == 3 * (len(KINDS) + len(TWISTS)) - 7
 
 
 def test_a_run_that_two_layers_share_counts_once() -> None:

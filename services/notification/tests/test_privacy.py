@@ -75,3 +75,34 @@ async def test_contact_that_breaks_its_contract_is_refused_without_quoting_it(
         Dispatch(reactions(Handlers(desk.courier, desk.profiles, desk.titles))).find(broken)
     for personal in PERSONAL:
         assert personal not in str(refused.value)
+
+
+async def test_erasure_leaves_a_mail_that_is_being_sent_to_its_sender(desk, outbox, order):
+    async def erase():
+        with pytest.raises(RetryLater):
+            await desk.tell(order.erased())
+        assert await desk.state(order, "confirmed") == "sending"
+
+    await desk.tell(order.contact())
+    outbox.script = [erase]
+    await desk.tell(order.confirmed())
+    assert await desk.state(order, "confirmed") == "sent"
+    await desk.tell(order.erased())
+    assert outbox.names(order) == ["confirmed"]
+
+
+async def test_erasure_withholds_a_mail_that_was_refused_for_now_meanwhile(desk, outbox, order):
+    slow = {"Error": {"Code": "Throttling"}, "ResponseMetadata": {"HTTPStatusCode": 400}}
+
+    async def erase():
+        with pytest.raises(RetryLater):
+            await desk.tell(order.erased())
+        raise ClientError(slow, "SendRawEmail")
+
+    await desk.tell(order.contact())
+    outbox.script = [erase]
+    await desk.tell(order.confirmed())
+    await desk.tell(order.erased())
+    await desk.tell(order.contact(3))
+    assert await desk.state(order, "confirmed") == "withheld/erased"
+    assert outbox.names(order) == []

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Protocol
 
 from faults.plan import Plan, Strike
@@ -52,6 +53,12 @@ DEEP: Mapping[str, tuple[str, ...]] = {
         "fail_before", "fail_after",
     ),
     "deliver": ("late",),
+    "tell": ("duplicate", "late", "reorder"),
+    # What a service without SQL has instead of commits, each right after the other.
+    "transact_write_items": (
+        "crash_after", "error_before", "error_after", "pause_before", "pause_after",
+    ),
+    "send_raw_email": ("crash_after", "refuse", "error_after", "pause_after", "late"),
 }  # fmt: skip
 # And these where several messages are at it: of one, refusing a part is refusing all.
 DEEP_OF_SEVERAL: Mapping[str, tuple[str, ...]] = {"put_events": ("partial",)}
@@ -278,9 +285,16 @@ def leave_interrupts() -> None:
 
 
 def _call(job: Job) -> Tally:
-    # What lives as long as the process need not be looked through for circles after every run.
-    if not gc.get_freeze_count():
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(20_000, 10, 10)
+    _freeze()
     return job()
+
+
+@cache
+def _freeze() -> None:
+    """What lives as long as the process need not be looked through for circles after every run.
+
+    Once: to ask how much is frozen already would count it, which takes longer than a run.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 10, 10)

@@ -27,6 +27,7 @@ TWISTS: Mapping[str, str] = {
     "late": "it takes effect beyond every lease and deadline",
     "reorder": "what comes later overtakes it",
     "lose": "it is confirmed, and lost",
+    "refuse": "it takes no effect, and the answer says so: it may be tried again",
     "fail_before": "it takes no effect, and the answer is an error of the server's",
     "fail_after": "it takes effect, and the answer is an error of the server's",
     "forget": "it takes effect; then the bus, the queues and the tables forget everything",

@@ -9,7 +9,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from chassis import HttpConnections, SqlResources, SqlService, SqlSettings, Worker
+from chassis import (
+    HttpConnections,
+    Resources,
+    Service,
+    ServiceSettings,
+    SqlResources,
+    SqlService,
+    Worker,
+)
 from contracts import Topology
 from faults.engine import Database
 from faults.memory.aws import MemoryAws
@@ -25,15 +33,16 @@ SWEEP_SECONDS = 20.0
 class ServiceProcess:
     """A role of a service: `run` is one life of it.
 
-    `without` names classes of workers that are left out, such as reconciliation's; `republish`:
-    whether somebody looks for a bus that has forgotten everything.
+    `database` is that of a service with SQL. `without` names classes of workers that are left out,
+    such as reconciliation's; `republish`: whether somebody looks for a bus that has forgotten
+    everything.
     """
 
-    service: SqlService
+    service: Service
     role: str
-    settings: SqlSettings
+    settings: ServiceSettings
     topology: Topology
-    database: Database
+    database: Database | None
     aws: MemoryAws
     connect: Callable[[Incarnation], Callable[..., HttpConnections]] | None = None
     without: tuple[type, ...] = ()
@@ -45,12 +54,12 @@ class ServiceProcess:
         resources = self._resources(life)
         parts = await self.service.compose(resources)
         self.application = parts.application
-        workers: list[Worker] = [resources.relay]
+        workers: list[Worker] = list(resources.senders)
         if self.role == "web":
             workers.extend(parts.web_workers)
         else:
             workers.extend(parts.workers)
-            if self.republish:
+            if self.republish and isinstance(resources, SqlResources):
                 workers.append(
                     RepublishSweeper(
                         resources.engine,
@@ -70,31 +79,52 @@ class ServiceProcess:
         for worker_ended in done:
             worker_ended.result()  # Raises what it died of.
 
-    def _resources(self, life: Incarnation) -> SqlResources:
+    def _resources(self, life: Incarnation) -> Resources:
+        if isinstance(self.service, SqlService):
+            return self._sql_resources(life, self.service)
+        return Resources(
+            service=self.service.name,
+            role=self.role,
+            settings=self.settings,
+            topology=self.topology,
+            clients=self._clients(life),
+            tracing=Tracing(None),
+            connect=self._connect(life),
+        )
+
+    def _sql_resources(self, life: Incarnation, service: SqlService) -> SqlResources:
+        assert self.database is not None
         engine: Any = self.database.engine(life)
         life.on_death.append(engine.abort)
-        events = self.aws.events(life)
+        clients = self._clients(life)
         relay = Relay(
             engine,
-            self.service.tables,
-            events,
+            service.tables,
+            clients["events"],
             bus=self.topology.bus,
             sweep_seconds=SWEEP_SECONDS,
         )
         return SqlResources(
-            service=self.service.name,
+            service=service.name,
             settings=self.settings,
             topology=self.topology,
-            clients={
-                "events": events,
-                "sqs": self.aws.sqs(life),
-                "dynamodb": self.aws.dynamodb(life),
-            },
+            clients=clients,
             engine=engine,
             reader=engine.execution_options(isolation_level="AUTOCOMMIT"),
-            tables=self.service.tables,
-            outbox=Outbox(engine, self.service.tables, relay.wake),
+            tables=service.tables,
+            outbox=Outbox(engine, service.tables, relay.wake),
             relay=relay,
             tracing=Tracing(None),
-            connect=self.connect(life) if self.connect is not None else HttpConnections,
+            connect=self._connect(life),
         )
+
+    def _clients(self, life: Incarnation) -> dict[str, Any]:
+        return {
+            "events": self.aws.events(life),
+            "sqs": self.aws.sqs(life),
+            "dynamodb": self.aws.dynamodb(life),
+            "ses": self.aws.ses(life),
+        }
+
+    def _connect(self, life: Incarnation) -> Callable[..., HttpConnections]:
+        return self.connect(life) if self.connect is not None else HttpConnections

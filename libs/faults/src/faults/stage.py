@@ -5,6 +5,7 @@ does outside of itself can be hit.
 """
 
 import asyncio
+import re
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ import orjson
 from pydantic import BaseModel, SecretStr
 from sqlalchemy import Table, insert
 
-from chassis import HttpConnections, Problem, SqlService, SqlSettings
+from chassis import HttpConnections, Problem, Service, ServiceSettings, SqlService
 from contracts import Topology
 from faults.engine import Database, NewDatabase
 from faults.loop import EPOCH, VirtualLoop, wall_seconds
@@ -38,6 +39,8 @@ AGAIN_SECONDS = 2.0
 PATIENCE_PAUSES = 5
 # Another request under the same key is under way; or it is the service's own fault.
 _ASK_AGAIN = frozenset({409, 500, 502, 503, 504})
+# Ids, times and counters: the parts of a key that differ from run to run.
+_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|\d+")
 _DATABASE = SecretStr("postgresql+asyncpg://world:world@127.0.0.1:1/world")
 
 
@@ -51,7 +54,7 @@ class Process:
     `<service>-<role>`; `without` names classes of workers that are left out.
     """
 
-    service: SqlService
+    service: Service
     role: str = "worker"
     settings: Mapping[str, Any] = field(default_factory=dict)
     name: str = ""
@@ -63,9 +66,10 @@ class Process:
             object.__setattr__(self, "name", f"{self.service.name}-{self.role}")
 
     @cached_property
-    def all_settings(self) -> SqlSettings:
-        """Production's, but for `settings` and for the database, which is in memory."""
-        return self.service.settings(**{"database_url": _DATABASE, **self.settings})
+    def all_settings(self) -> ServiceSettings:
+        """Production's, but for `settings` and for a database, which is in memory."""
+        database = {"database_url": _DATABASE} if isinstance(self.service, SqlService) else {}
+        return self.service.settings(**{**database, **self.settings})
 
     def __reduce__(self) -> tuple[Any, ...]:
         # By name: tables are told apart by identity, so a copy of a service would have no rows.
@@ -74,7 +78,7 @@ class Process:
         return _process_of, (reference, *rest)
 
 
-def _reference_of(service: SqlService) -> str:
+def _reference_of(service: Service) -> str:
     module = service.compose.__module__
     for name, value in vars(sys.modules[module]).items():
         if value is service:
@@ -108,7 +112,12 @@ class Stage:
         republish: bool = False,
     ) -> None:
         self.topology = topology
-        self.services = {each.service.name: each.service for each in processes}
+        # Those with a database, and so with an inbox and an outbox in it.
+        self.services = {
+            each.service.name: each.service
+            for each in processes
+            if isinstance(each.service, SqlService)
+        }
         # Ids of messages that came from outside of all services.
         self.told: set[str] = set()
         self.aws = MemoryAws(
@@ -148,7 +157,7 @@ class Stage:
                 role=each.role,
                 settings=each.all_settings,
                 topology=self.topology,
-                database=self.databases[each.service.name],
+                database=self.databases.get(each.service.name),
                 aws=self.aws,
                 connect=self.connect,
                 without=each.without,
@@ -247,6 +256,12 @@ class Names:
         return "+".join(dict.fromkeys(map(self._name_of, detail)))
 
     def _name_of(self, text: str) -> str:
+        partition, is_sorted, sort_key = text.partition("\n")
+        if is_sorted:
+            words = [word for word in sort_key.split("#") if not _ID.fullmatch(word)]
+            if _ID.fullmatch(sort_key.partition("#")[0]):
+                words.insert(0, partition.partition("#")[0])
+            return " ".join(words)
         scope, separator, key = text.partition("#")
         if not separator:
             return text

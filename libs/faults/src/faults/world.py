@@ -157,6 +157,8 @@ class World:
         self.armed = True
         self.visits: list[Visit] = []
         self.met: list[Strike] = []
+        # When each of them was met.
+        self.met_at: list[float] = []
         # The number of visits when the last of the faults was met.
         self.last_met_at = 0
         self.last_met_seconds = 0.0
@@ -236,7 +238,7 @@ class World:
         self._counts[key] += 1
         site = Site(*key, self._counts[key])
         if operation in READS:
-            faults: tuple[str, ...] = ("error_before",)
+            faults: tuple[str, ...] = ("error_before", *twists)
         elif operation in _DELIVERIES:
             faults = tuple(twists)
         else:
@@ -253,6 +255,7 @@ class World:
         self._note(f"{self.loop.time():.6f} {name} {fault or ''}")
         if fault is not None:
             self.met.append(Strike(site, fault))
+            self.met_at.append(self.loop.time())
             self.last_met_at = len(self.visits)
             self.last_met_seconds = self.loop.time()
         return fault
@@ -310,9 +313,9 @@ class World:
 
 
 # Operations that change nothing: a crash around them is one around what comes next.
-READS = frozenset({"begin", "read"})
+READS = frozenset({"begin", "read", "query", "batch_get_item"})
 # What the outside does by itself: nobody's process dies of it.
-_DELIVERIES = frozenset({"deliver"})
+_DELIVERIES = frozenset({"deliver", "tell"})
 
 
 def in_process(life: Incarnation, call: Callable[[], T]) -> T:

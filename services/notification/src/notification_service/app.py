@@ -39,10 +39,11 @@ async def compose(resources: Resources) -> Parts:
     settings = resources.settings
     assert isinstance(settings, NotificationSettings)
     opened = AsyncExitStack()
-    # Not one of the resources' clients: those try again by themselves.
-    client = await open_ses(
-        opened, region=settings.aws_region, endpoint_url=settings.aws_endpoint_url
-    )
+    client = resources.clients.get("ses")
+    if client is None:  # As a rule: those that resources open try again by themselves.
+        client = await open_ses(
+            opened, region=settings.aws_region, endpoint_url=settings.aws_endpoint_url
+        )
     table = Table(resources.dynamodb, resources.table("mails"))
     mails, profiles = Mails(table), Profiles(table)
     unsubscribing = Unsubscribing(settings.unsubscribe_key, settings.public_url)

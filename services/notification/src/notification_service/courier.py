@@ -21,7 +21,16 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 from tenacity import wait_random_exponential as full_jitter
 
 from messaging import RetryLater
-from notification_service.domain import TERMINAL, Mail, MailKey, Profile, Reason, Send, decide
+from notification_service.domain import (
+    TERMINAL,
+    Mail,
+    MailKey,
+    Profile,
+    Reason,
+    Send,
+    State,
+    decide,
+)
 from notification_service.mails import Writer
 from notification_service.pace import Pace
 from notification_service.profiles import Profiles
@@ -94,10 +103,21 @@ class Courier:
             await self.deliver(mail.key)
 
     async def withhold_waiting(self, customer_id: str) -> None:
-        """The customer is to be forgotten: nothing that waits is sent any more."""
-        for mail in await self._mails.unsettled_of(customer_id):
-            if await self._mails.withhold(mail, Reason.ERASED):
-                _note(mail, Reason.ERASED)
+        """The customer is to be forgotten: nothing that waits is sent any more; raises RetryLater.
+
+        What is being sent may be with SES by now, and is left to whoever sends it. But SES may
+        refuse it for now, and then it waits again: so nobody is done before that is settled.
+        """
+        for _ in range(MAX_RACES):
+            unsettled = await self._mails.unsettled_of(customer_id)
+            if not unsettled:
+                return
+            for mail in unsettled:
+                if mail.state is State.SENDING:
+                    await self.deliver(mail.key)
+                elif await self._mails.withhold(mail, Reason.ERASED):
+                    _note(mail, Reason.ERASED)
+        raise RetryLater("the customer's mails keep changing", random.uniform(0.5, 2))
 
     async def deliver(self, key: MailKey) -> None:
         """See the mail through, or leave it waiting for a contact; raises RetryLater.

@@ -13,6 +13,7 @@ from email.headerregistry import Address, HeaderRegistry, UniqueUnstructuredHead
 from email.message import EmailMessage
 from email.policy import SMTP, EmailPolicy
 from email.utils import format_datetime, parseaddr
+from functools import cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
@@ -61,6 +62,24 @@ def _policy() -> EmailPolicy:
     return policy
 
 
+@cache
+def _templates() -> Environment:
+    """All are compiled at the start, and a broken one stops the process."""
+    templates = Environment(
+        loader=PackageLoader("notification_service", "templates"),
+        autoescape=select_autoescape(["html"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    templates.filters["one_line"] = _one_line
+    for kind in Kind:
+        for ending in ("html", "txt"):
+            templates.get_template(f"{kind}.{ending}")
+    return templates
+
+
 @dataclass(frozen=True, slots=True)
 class Letter:
     """A mail's content."""
@@ -83,18 +102,7 @@ class Writer:
         self._unsubscribing = unsubscribing
         self._now = now
         self._policy = _policy()
-        self._templates = Environment(
-            loader=PackageLoader("notification_service", "templates"),
-            autoescape=select_autoescape(["html"]),
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            auto_reload=False,
-        )
-        self._templates.filters["one_line"] = _one_line
-        for kind in Kind:  # All are compiled at the start, and a broken one stops the process.
-            for ending in ("html", "txt"):
-                self._templates.get_template(f"{kind}.{ending}")
+        self._templates = _templates()
 
     def write(self, mail: Mail, profile: Profile) -> bytes:
         """The whole mail, headers and both parts; raises Unwritable."""

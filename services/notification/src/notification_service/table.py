@@ -41,6 +41,11 @@ _PASSING = frozenset(
 )
 
 
+def wall_seconds() -> float:
+    """Epoch seconds by the clock that is there when it is asked, which a test may have replaced."""
+    return time.time()
+
+
 class ConditionFailed(Exception):
     """The stored state was not what a write of the transaction asked for: `failed`, by position."""
 
@@ -59,7 +64,7 @@ class Contended(RetryLater):
 class Table:
     """Reads and writes of one table. `now` is the wall clock in epoch seconds."""
 
-    def __init__(self, dynamodb: Any, name: str, now: Clock = time.time) -> None:
+    def __init__(self, dynamodb: Any, name: str, now: Clock = wall_seconds) -> None:
         self.dynamodb = dynamodb
         self.name = name
         self.now = now

@@ -16,8 +16,8 @@ from search_service.index import Book, BookChange, Change, SearchIndex, StockCha
 from search_service.interactions import Interactions, ordered
 from search_service.trending import Trending
 
-# An embedded index commits in tens of milliseconds, whether one change or a thousand wait for it. So
-# where changes come in numbers, a commit waits for more; readers see it within half a second.
+# An embedded index commits in tens of milliseconds, be it one change or a thousand. So where changes
+# come in numbers, a commit waits for more; readers see it within half a second.
 MAX_CHANGES = 1000
 BUSY_CHANGES = 4
 BUSY_LINGER_SECONDS = 0.3

@@ -1,4 +1,4 @@
-"""AWS in memory: the bus, rules, queues, dead letters and tables of a topology, in one process.
+"""AWS in memory: the bus, rules, queues, dead letters and tables of a topology, and a mail server.
 
 Guarantee: the same requests at the same times give the same answers. There is no clock but the
 running loop's, no randomness, and ids are counted.
@@ -11,8 +11,10 @@ from typing import Any
 from contracts.topology import Topology
 from faults.gate import Gate
 from faults.memory.bus import Bus, EventsClient
-from faults.memory.dynamodb import DynamoDbClient, Table
+from faults.memory.dynamodb import DynamoDbClient
+from faults.memory.items import Table
 from faults.memory.queues import Queue
+from faults.memory.ses import Arrival, MailServer, SesClient
 from faults.memory.sqs import SqsClient
 
 
@@ -38,7 +40,10 @@ class MemoryAws:
         self._service_queues = [
             self._queues[service.queue.name] for service in topology.services.values()
         ]
-        self._tables = {each.name: Table(each.name, each.key) for each in topology.tables}
+        self._tables = {
+            each.name: Table(each.name, each.key, each.sort_key) for each in topology.tables
+        }
+        self._mail_server = MailServer()
         self._bus = Bus(
             topology,
             self._queues,
@@ -58,6 +63,15 @@ class MemoryAws:
     def dynamodb(self, gate: Gate) -> DynamoDbClient:
         """A client of the tables."""
         return DynamoDbClient(gate, self.unsupported, self._tables)
+
+    def ses(self, gate: Gate) -> SesClient:
+        """A client of the mail server."""
+        return SesClient(gate, self.unsupported, self._mail_server)
+
+    @property
+    def mails(self) -> list[Arrival]:
+        """What the mail server has taken, in the order of arrival."""
+        return self._mail_server.arrivals
 
     @property
     def published(self) -> list[tuple[float, dict[str, Any]]]:
@@ -86,8 +100,10 @@ class MemoryAws:
         self._bus.tags[name] = "true"
 
     def is_idle(self) -> bool:
-        """Whether no service has a message to come, be it hidden, delayed or held back."""
-        return self._bus.is_idle() and not any(self._service_queues)
+        """Whether no service has a message to come, be it hidden, delayed or held back, and no mail
+        is on its way.
+        """
+        return self._bus.is_idle() and self._mail_server.is_idle() and not any(self._service_queues)
 
     def forget(self) -> None:
         """Start anew with an empty memory, the topology applied again; polls go on waiting, since

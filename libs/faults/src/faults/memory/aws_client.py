@@ -1,4 +1,4 @@
-"""What the three clients have in common: their way through the gate, and the errors of AWS.
+"""What the clients have in common: their way through the gate, and the errors of AWS.
 
 Guarantee: what is not supported raises NotImplementedError that names it, and is also noted for the
 test to see, since a product that survives every exception would survive this one too.
@@ -29,6 +29,17 @@ class ConditionalCheckFailedException(ClientError):  # type: ignore[misc]  # bot
         )
         if item is not None:
             error.response["Item"] = dict(item)
+        super().__init__(error.response, operation)
+
+
+class TransactionCanceledException(ClientError):  # type: ignore[misc]  # botocore is untyped.
+    """As aiobotocore's own of this name; `response['CancellationReasons']`: one for each write."""
+
+    def __init__(self, operation: str, reasons: Sequence[Mapping[str, Any]]) -> None:
+        codes = ", ".join(str(reason["Code"]) for reason in reasons)
+        message = f"Transaction cancelled, please refer cancellation reasons [{codes}]"
+        error = refusal(operation, "TransactionCanceledException", message)
+        error.response["CancellationReasons"] = [dict(reason) for reason in reasons]
         super().__init__(error.response, operation)
 
 

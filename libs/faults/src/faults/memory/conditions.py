@@ -5,7 +5,8 @@ NotImplementedError, never guessed at.
 
     condition: NOT, AND, OR, parentheses, attribute_exists(a), attribute_not_exists(a), and
                a = :b with the other comparisons < <= > >=
-    update:    SET a = :b, c = :d
+    update:    SET a = :b, c = :d REMOVE e, f ADD n :o (numbers), each at most once, in any order
+    key:       a = :b, perhaps with AND c < :d (another comparison) or AND begins_with(c, :d)
     PartiQL:   INSERT INTO "table" VALUE {'a': ?, 'b': ?}
                UPDATE "table" SET "a" = ? SET "b" = ? WHERE "key" = ? AND "c" = ?
 """
@@ -47,9 +48,11 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """An UpdateExpression: attribute (or its placeholder) and value, and the placeholders."""
+    """An UpdateExpression: attributes (or their placeholders), with values; the placeholders."""
 
     assignments: tuple[tuple[str, str], ...]
+    removed: tuple[str, ...]
+    added: tuple[tuple[str, str], ...]
     names: frozenset[str]
     values: frozenset[str]
 
@@ -85,18 +88,99 @@ def parse_condition(text: str) -> Condition:
 def parse_update(text: str) -> Update:
     """Read an UpdateExpression."""
     tokens = _tokens(text)
-    if len(tokens) % 4 != 0 or tokens[:1] != ["SET"]:
+    clauses = _clauses(text, tokens)
+    return Update(
+        tuple((name, value) for name, value in _terms(text, clauses.get("SET"), ["=", ":"])),
+        tuple(name for (name,) in _terms(text, clauses.get("REMOVE"), [])),
+        tuple((name, value) for name, value in _terms(text, clauses.get("ADD"), [":"])),
+        _starting("#", tokens),
+        _starting(":", tokens),
+    )
+
+
+def _clauses(text: str, tokens: list[str]) -> dict[str, list[str]]:
+    clauses: dict[str, list[str]] = {}
+    current: list[str] | None = None
+    for token in tokens:
+        if token in ("SET", "REMOVE", "ADD") and token not in clauses:
+            current = clauses[token] = []
+        elif current is None:
+            raise NotImplementedError(f"update {text!r}")
+        else:
+            current.append(token)
+    if not clauses or not all(clauses.values()):
         raise NotImplementedError(f"update {text!r}")
-    assignments = []
-    # SET a = :b , c = :d
-    for start in range(0, len(tokens), 4):
-        lead, name, sign, value = tokens[start : start + 4]
-        if (lead, sign) != ("SET" if start == 0 else ",", "=") or value[0] != ":":
+    return clauses
+
+
+def _terms(text: str, tokens: list[str] | None, shape: list[str]) -> list[tuple[str, ...]]:
+    """The terms of a clause between its commas, each a name and then what `shape` says: a sign, or
+    ':' for the placeholder of a value; a sign is left out.
+    """
+    terms = []
+    for term in _split(tokens, ",") if tokens is not None else []:
+        name, *rest = term or [""]
+        fits = len(rest) == len(shape) and all(
+            token[0] == ":" if wanted == ":" else token == wanted
+            for token, wanted in zip(rest, shape, strict=True)
+        )
+        if not fits or not _WORD.fullmatch(name):
             raise NotImplementedError(f"update {text!r}")
-        if not _WORD.fullmatch(name):
-            raise NotImplementedError(f"update {text!r}")
-        assignments.append((name, value))
-    return Update(tuple(assignments), _starting("#", tokens), _starting(":", tokens))
+        terms.append((name, *(token for token in rest if token[0] == ":")))
+    return terms
+
+
+def _split(tokens: list[str], between: str) -> list[list[str]]:
+    parts: list[list[str]] = [[]]
+    for token in tokens:
+        if token == between:
+            parts.append([])
+        else:
+            parts[-1].append(token)
+    return parts
+
+
+@dataclass(frozen=True, slots=True)
+class KeyCondition:
+    """A KeyConditionExpression: placeholders of the partition's value and of the sort key's."""
+
+    key: str
+    partition: str
+    sort_key: str | None
+    test: str
+    bound: str
+
+    @property
+    def values(self) -> set[str]:
+        """The placeholders."""
+        return {self.partition, self.bound} if self.sort_key is not None else {self.partition}
+
+    def fits(self, item: Item, values: Mapping[str, Attribute]) -> bool:
+        """Whether it means the item."""
+        if not same(item.get(self.key), values[self.partition]):
+            return False
+        if self.sort_key is None:
+            return True
+        if self.test == "begins_with":
+            return str(item[self.sort_key]["S"]).startswith(values[self.bound]["S"])
+        return _compare(_COMPARISONS[self.test], item[self.sort_key], values[self.bound])
+
+
+_KEY = re.compile(
+    r"(\w+) = (:\w+)(?: AND (?:(\w+) (=|<|<=|>|>=) (:\w+)|begins_with\((\w+), (:\w+)\)))?"
+)
+
+
+@cache
+def parse_key_condition(text: str) -> KeyCondition:
+    """Read a KeyConditionExpression."""
+    found = _KEY.fullmatch(text)
+    if found is None:
+        raise NotImplementedError(f"key condition {text!r}")
+    key, partition, compared, test, bound, begun, prefix = found.groups()
+    if begun is not None:
+        return KeyCondition(key, partition, begun, "begins_with", prefix)
+    return KeyCondition(key, partition, compared, test or "", bound or "")
 
 
 _INSERT = re.compile(r"""INSERT INTO "([^"]+)" VALUE \{('\w+': \?(?:, '\w+': \?)*)\}""")

@@ -1,61 +1,56 @@
-"""Tables with one string key, and the DynamoDB client of one process.
+"""The DynamoDB client of one process, on tables in memory.
 
-Guarantee: a write happens as a whole when its condition holds, and not at all otherwise. Nothing
-expires by itself: DynamoDB may take days to delete what its TTL lets it delete.
+Guarantee: a write happens as a whole when its condition holds, and not at all otherwise; so does a
+transaction's every write when all of its conditions hold. Nothing expires by itself: DynamoDB may
+take days to delete what its TTL lets it delete.
 
 Every conditional write can be made twice, by the twist 'repeat', with the second answer for an
 answer: so it looks when the first was lost on its way and the client, as all of them do, tried
-again by itself.
+again by itself. A transaction cannot: the client repeats it with its token, by which DynamoDB knows
+it again.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
+from botocore.exceptions import ClientError
+
 from faults.gate import Gate
-from faults.memory.aws_client import Client, ConditionalCheckFailedException, refusal
-from faults.memory.conditions import (
-    Change,
-    Insert,
-    Item,
-    parse_condition,
-    parse_statement,
-    parse_update,
-    same,
+from faults.memory.aws_client import (
+    Client,
+    ConditionalCheckFailedException,
+    TransactionCanceledException,
+    refusal,
 )
+from faults.memory.conditions import Item, parse_key_condition, same
+from faults.memory.items import Statement, Table, Write
 
 T = TypeVar("T")
 
-# BatchExecuteStatement and BatchWriteItem both take 25 items (DynamoDB service quotas).
+# BatchExecuteStatement and BatchWriteItem both take 25 items, BatchGetItem and TransactWriteItems
+# 100 (DynamoDB service quotas).
 MAX_BATCH_ITEMS = 25
+MAX_READ_ITEMS = 100
+MAX_TRANSACTION_ITEMS = 100
 
 _CONDITION_FAILED = "The conditional request failed"
-
-
-class Table:
-    """One table; `items` by the text of their key. What is in it is replaced, never changed."""
-
-    def __init__(self, name: str, key: str) -> None:
-        self.name = name
-        self.key = key
-        self.items: dict[str, Item] = {}
-
-    def key_of(self, item: Item) -> str:
-        """The text of the item's key."""
-        attribute = item.get(self.key)
-        if attribute is None or attribute.keys() != {"S"}:
-            raise NotImplementedError(f"an item of {self.name} without the key {self.key}")
-        return str(attribute["S"])
 
 
 class DynamoDbClient(Client):
     """All of a topology's tables. The keyword arguments are those of botocore."""
 
-    exceptions = SimpleNamespace(ConditionalCheckFailedException=ConditionalCheckFailedException)
+    exceptions = SimpleNamespace(
+        ClientError=ClientError,
+        ConditionalCheckFailedException=ConditionalCheckFailedException,
+        TransactionCanceledException=TransactionCanceledException,
+    )
 
     def __init__(self, gate: Gate, unsupported: list[str], tables: Mapping[str, Table]) -> None:
         super().__init__(gate, unsupported)
         self._tables = tables
+        self._tokens: set[str] = set()
 
     async def batch_execute_statement(
         self, *, Statements: Sequence[Mapping[str, Any]], **others: Any
@@ -63,7 +58,7 @@ class DynamoDbClient(Client):
         """The twist 'partial' throttles the first statement."""
         self._refuse_others("batch_execute_statement", others)
         try:
-            parsed = [_Statement(each) for each in Statements]
+            parsed = [Statement(each) for each in Statements]
         except NotImplementedError as missing:
             raise self._missing(str(missing)) from None
         keys = [self._statement_key(each) for each in parsed]
@@ -142,7 +137,7 @@ class DynamoDbClient(Client):
         def effect(_: str | None) -> dict[str, Any]:
             table = self._table("PutItem", TableName)
             key = table.key_of(Item)
-            write.check(table.items.get(key))
+            _check(write, "PutItem", table.items.get(key))
             table.items[key] = dict(Item)
             return {}
 
@@ -158,11 +153,8 @@ class DynamoDbClient(Client):
             table = self._table("UpdateItem", TableName)
             key = table.key_of(Key)
             found = table.items.get(key)
-            write.check(found)
-            new = dict(Key if found is None else found) | write.assigned()
-            if new[table.key] != Key[table.key]:
-                raise refusal("UpdateItem", "ValidationException", "The key cannot be updated.")
-            table.items[key] = new
+            _check(write, "UpdateItem", found)
+            table.items[key] = write.updated(table, Key, found)
             return {}
 
         keys = [self._key_text(TableName, Key)]
@@ -174,12 +166,132 @@ class DynamoDbClient(Client):
         def effect(_: str | None) -> dict[str, Any]:
             table = self._table("DeleteItem", TableName)
             key = table.key_of(Key)
-            write.check(table.items.get(key))
+            _check(write, "DeleteItem", table.items.get(key))
             table.items.pop(key, None)
             return {}
 
         keys = [self._key_text(TableName, Key)]
         return await self._pass("delete_item", keys, _repeatable(effect), ("repeat",))
+
+    async def batch_get_item(
+        self, *, RequestItems: Mapping[str, Mapping[str, Any]], **others: Any
+    ) -> dict[str, Any]:
+        """The twist 'partial' leaves the first key unread."""
+        self._refuse_others("batch_get_item", others)
+        wanted: list[tuple[str, Item]] = []
+        for name, request in RequestItems.items():
+            if request.keys() != {"Keys", "ConsistentRead"} or not request["ConsistentRead"]:
+                raise self._missing(f"batch_get_item with {[*request]}")
+            wanted += [(name, key) for key in request["Keys"]]
+        keys = [self._key_text(name, key) for name, key in wanted]
+
+        def effect(twist: str | None) -> dict[str, Any]:
+            if not 1 <= len(wanted) <= MAX_READ_ITEMS:
+                raise refusal("BatchGetItem", "ValidationException", "RequestItems")
+            if len(set(zip((name for name, _ in wanted), keys, strict=True))) < len(keys):
+                message = "Provided list of item keys contains duplicates"
+                raise refusal("BatchGetItem", "ValidationException", message)
+            found: dict[str, Any] = {name: [] for name in RequestItems}
+            unread: dict[str, Any] = {}
+            for index, ((name, key), text) in enumerate(zip(wanted, keys, strict=True)):
+                item = self._table("BatchGetItem", name).items.get(text)
+                if twist == "partial" and index == 0:
+                    unread[name] = {"Keys": [dict(key)], "ConsistentRead": True}
+                elif item is not None:
+                    found[name].append(dict(item))
+            return {"Responses": found, "UnprocessedKeys": unread}
+
+        return await self._pass("batch_get_item", keys, effect, ("partial",))
+
+    async def query(
+        self,
+        *,
+        TableName: str,
+        KeyConditionExpression: str,
+        ExpressionAttributeValues: Mapping[str, Any],
+        ConsistentRead: bool = False,
+        Limit: int | None = None,
+        ExclusiveStartKey: Item | None = None,
+        **others: Any,
+    ) -> dict[str, Any]:
+        """Items of one partition in the order of their sort keys. A page has `Limit` items; what
+        else ends one, a megabyte, is not modelled.
+        """
+        self._refuse_others("query", others)
+        if not ConsistentRead:
+            raise self._missing("query without ConsistentRead, whose answer may be stale")
+        try:
+            condition = parse_key_condition(KeyConditionExpression)
+        except NotImplementedError as missing:
+            raise self._missing(f"query: {missing}") from None
+
+        def effect(_: str | None) -> dict[str, Any]:
+            table = self._table("Query", TableName)
+            if condition.values != ExpressionAttributeValues.keys():
+                message = f"values differ from those used: {sorted(ExpressionAttributeValues)}"
+                raise refusal("Query", "ValidationException", message)
+            chosen = table.chosen(condition, ExpressionAttributeValues)
+            if ExclusiveStartKey is not None:
+                after = table.key_of(ExclusiveStartKey)
+                chosen = [each for each in chosen if table.key_of(each) > after]
+            page = chosen if Limit is None else chosen[:Limit]
+            answer: dict[str, Any] = {"Items": [dict(each) for each in page], "Count": len(page)}
+            if len(page) < len(chosen):
+                answer["LastEvaluatedKey"] = {name: page[-1][name] for name in table.keys}
+            return answer
+
+        partition = ExpressionAttributeValues.get(condition.partition, {}).get("S", "")
+        return await self._pass("query", [str(partition)], effect)
+
+    async def transact_write_items(
+        self,
+        *,
+        TransactItems: Sequence[Mapping[str, Any]],
+        ClientRequestToken: str = "",
+        **others: Any,
+    ) -> dict[str, Any]:
+        """All writes, or none. The twist 'refuse' says that another transaction is under way."""
+        self._refuse_others("transact_write_items", others)
+        if ClientRequestToken in self._tokens:
+            raise self._missing("transact_write_items with a token twice")
+        if ClientRequestToken:
+            self._tokens.add(ClientRequestToken)
+        writes = [self._transacted(each) for each in TransactItems]
+
+        def effect(twist: str | None) -> dict[str, Any]:
+            if not 1 <= len(writes) <= MAX_TRANSACTION_ITEMS:
+                raise refusal("TransactWriteItems", "ValidationException", "TransactItems")
+            if len({(each.table, each.text) for each in writes}) < len(writes):
+                message = "Transaction request cannot include multiple operations on one item"
+                raise refusal("TransactWriteItems", "ValidationException", message)
+            if twist == "refuse":
+                reasons = [{"Code": "TransactionConflict"}, *[{"Code": "None"}] * len(writes[1:])]
+                raise TransactionCanceledException("TransactWriteItems", reasons)
+            tables = [self._table("TransactWriteItems", each.table) for each in writes]
+            pairs = list(zip(writes, tables, strict=True))
+            reasons = [each.reason(table.items.get(each.text)) for each, table in pairs]
+            if any(reason["Code"] != "None" for reason in reasons):
+                raise TransactionCanceledException("TransactWriteItems", reasons)
+            made = [each.item(table, table.items.get(each.text)) for each, table in pairs]
+            for (each, table), item in zip(pairs, made, strict=True):
+                if item is None:
+                    table.items.pop(each.text, None)
+                else:
+                    table.items[each.text] = item
+            return {}
+
+        texts = [each.text for each in writes]
+        return await self._pass("transact_write_items", texts, effect, ("refuse",))
+
+    def _transacted(self, request: Mapping[str, Any]) -> "_Transacted":
+        ((kind, arguments),) = request.items()
+        if kind not in ("Put", "Update", "Delete", "ConditionCheck"):
+            raise self._missing(f"transact_write_items with {kind}")
+        rest = dict(arguments)
+        table = rest.pop("TableName")
+        key = rest.pop("Item" if kind == "Put" else "Key")
+        write = self._write("TransactWriteItems", rest, rest.pop("UpdateExpression", None))
+        return _Transacted(kind, table, self._key_text(table, key), key, write)
 
     def _table(self, operation: str, name: str) -> Table:
         table = self._tables.get(name)
@@ -198,16 +310,16 @@ class DynamoDbClient(Client):
 
     def _write(
         self, operation: str, arguments: Mapping[str, Any], update: str | None = None
-    ) -> "_Write":
+    ) -> Write:
         try:
-            return _Write(operation, update, **arguments)
+            return Write(operation, update, **arguments)
         except NotImplementedError as missing:
             raise self._missing(f"{operation}: {missing}") from None
 
-    def _statement_key(self, statement: "_Statement") -> str:
+    def _statement_key(self, statement: Statement) -> str:
         return self._key_text(statement.table, statement.where)
 
-    def _execute(self, statement: "_Statement") -> dict[str, Any]:
+    def _execute(self, statement: Statement) -> dict[str, Any]:
         table = self._tables.get(statement.table)
         if table is None:
             return _statement_error("ResourceNotFound", "Requested resource not found")
@@ -227,72 +339,36 @@ class DynamoDbClient(Client):
         return {"TableName": table.name}
 
 
-class _Statement:
-    """A PartiQL statement with its parameters: what it assigns, and to which item."""
+@dataclass(frozen=True, slots=True)
+class _Transacted:
+    """One write of a transaction: `key` is the whole item where it is a Put."""
 
-    __slots__ = ("assigned", "inserts", "table", "where")
+    kind: str
+    table: str
+    text: str
+    key: Item
+    write: Write
 
-    def __init__(self, statement: Mapping[str, Any]) -> None:
-        if statement.keys() != {"Statement", "Parameters"}:
-            raise NotImplementedError(f"a statement with {[*statement]}")
-        parsed: Insert | Change = parse_statement(statement["Statement"])
-        parameters = statement["Parameters"]
-        self.table = parsed.table
-        self.inserts = isinstance(parsed, Insert)
-        if isinstance(parsed, Insert):
-            self.assigned: Item = dict(zip(parsed.attributes, parameters, strict=True))
-            self.where: Item = self.assigned
-        else:
-            count = len(parsed.assigned)
-            self.assigned = dict(zip(parsed.assigned, parameters[:count], strict=True))
-            self.where = dict(zip(parsed.compared, parameters[count:], strict=True))
+    def reason(self, found: Item | None) -> dict[str, Any]:
+        """Why it keeps the transaction from being made; the code 'None' where it does not."""
+        if self.write.holds(found):
+            return {"Code": "None"}
+        old = {"Item": dict(found)} if self.write.returns_old and found is not None else {}
+        return {"Code": "ConditionalCheckFailed", "Message": _CONDITION_FAILED, **old}
+
+    def item(self, table: Table, found: Item | None) -> Item | None:
+        """What is there afterwards."""
+        if self.kind == "Put":
+            return dict(self.key)
+        if self.kind == "Update":
+            return self.write.updated(table, self.key, found)
+        return found if self.kind == "ConditionCheck" else None
 
 
-class _Write:
-    """The condition of a write, its update, and the placeholders of both."""
-
-    __slots__ = ("_condition", "_names", "_old", "_operation", "_update", "_values")
-
-    def __init__(
-        self,
-        operation: str,
-        update: str | None,
-        *,
-        ConditionExpression: str | None = None,
-        ExpressionAttributeNames: Mapping[str, str] | None = None,
-        ExpressionAttributeValues: Mapping[str, Any] | None = None,
-        ReturnValuesOnConditionCheckFailure: str = "NONE",
-        **others: Any,
-    ) -> None:
-        for other in others:
-            raise NotImplementedError(other)
-        self._operation = operation
-        self._condition = parse_condition(ConditionExpression) if ConditionExpression else None
-        self._update = parse_update(update) if update else None
-        self._names = ExpressionAttributeNames or {}
-        self._values = ExpressionAttributeValues or {}
-        self._old = ReturnValuesOnConditionCheckFailure == "ALL_OLD"
-
-    def check(self, found: Item | None) -> None:
-        """Raise where the condition does not hold, or where a placeholder has no use or value."""
-        parts = [part for part in (self._condition, self._update) if part is not None]
-        self._check_used("Names", self._names, (part.names for part in parts))
-        self._check_used("Values", self._values, (part.values for part in parts))
-        if self._condition is None or self._condition.holds(found or {}, self._names, self._values):
-            return
-        raise ConditionalCheckFailedException(self._operation, found if self._old else None)
-
-    def assigned(self) -> dict[str, Any]:
-        """What the update sets."""
-        assignments = self._update.assignments if self._update is not None else ()
-        return {self._names.get(name, name): self._values[value] for name, value in assignments}
-
-    def _check_used(
-        self, kind: str, given: Mapping[str, Any], used: Iterable[frozenset[str]]
-    ) -> None:
-        if given.keys() != frozenset().union(*used):
-            message = f"ExpressionAttribute{kind} differ from those used: {sorted(given)}"
-            raise refusal(self._operation, "ValidationException", message)
+def _check(write: Write, operation: str, found: Item | None) -> None:
+    """Raise where the condition does not hold."""
+    if not write.holds(found):
+        raise ConditionalCheckFailedException(operation, found if write.returns_old else None)
 
 
 def _repeatable(effect: Callable[[str | None], T]) -> Callable[[str | None], T]:

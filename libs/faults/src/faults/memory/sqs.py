@@ -4,6 +4,7 @@ Guarantee: a request happens as a whole inside the gate, or not at all. Waiting 
 an answer without messages pass no gate; cancelling a poll leaves nothing behind.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -102,11 +103,14 @@ class SqsClient(Client):
                 if not await queue.wait(deadline):
                     return {}
                 continue
+            # One that stands still before it takes what it was sent hides that no longer than that.
+            lapse = asyncio.get_running_loop().call_later(hidden, queue.give_back, poll, promised)
             try:
                 messages = await self._pass(
                     "receive_message", [each.type for each in promised], effect, ("duplicate",)
                 )
             finally:
+                lapse.cancel()
                 queue.give_back(poll, promised)
             # What was promised may have been purged on the way.
             if messages:

@@ -1,0 +1,1 @@
+"""The notification service under fault: one order's life told to it, and the mails that arrive."""
