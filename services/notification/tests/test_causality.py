@@ -11,6 +11,7 @@ from botocore.exceptions import ConnectTimeoutError
 
 from messaging import RetryLater
 from notification_service.domain import Kind, State
+from notification_service.table import Contended
 
 STAGES = ["confirmed", "refunded", "cancelled"]
 
@@ -243,6 +244,41 @@ async def test_the_sweep_sends_what_an_event_left_behind(desk, outbox, clock, or
     while await desk.sweep.sweep():
         pass
     assert outbox.names(order) == ["rejected"]
+
+
+async def test_the_sweep_comes_back_soon_to_a_mail_that_had_to_wait(desk, outbox, clock, order):
+    await desk.tell(order.contact())
+    await desk.mails.record(order.key("rejected"), {"reason": "out_of_stock"})
+    clock.pass_(timedelta(minutes=6))
+    outbox.script = [TimeoutError()]  # Holds the order: it may be on its way.
+    await desk.tell(order.confirmed())
+    while await desk.sweep.sweep():
+        pass
+    assert await desk.state(order, "rejected") == State.WAITING
+    clock.pass_(timedelta(minutes=6))
+    while await desk.sweep.sweep():
+        pass
+    assert outbox.names(order) == ["rejected"]
+
+
+async def test_the_sweep_goes_on_when_others_write_to_the_same_items(
+    desk, new_desk, interposed, clock, order, caplog
+):
+    await desk.tell(order.confirmed())
+    clock.pass_(timedelta(minutes=6))
+    sweep = new_desk(interposed, sweep_seconds=0.01).sweep
+    tried = asyncio.Event()
+
+    async def contended():
+        tried.set()
+        raise Contended
+
+    interposed.before = [contended]
+    running = asyncio.create_task(sweep.run())
+    await asyncio.wait([running, asyncio.create_task(tried.wait())], return_when="FIRST_COMPLETED")
+    sweep.stop()
+    await running
+    assert "the sweep found no answer: Contended" in caplog.text
 
 
 async def test_erased_customer_gets_no_mail_and_leaves_nothing_personal(aws, desk, outbox, order):
