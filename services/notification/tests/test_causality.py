@@ -11,6 +11,7 @@ from botocore.exceptions import ConnectTimeoutError
 
 from messaging import RetryLater
 from notification_service.domain import Kind, State
+from notification_service.mails import Unwritable
 from notification_service.table import Contended
 
 STAGES = ["confirmed", "refunded", "cancelled"]
@@ -279,6 +280,17 @@ async def test_the_sweep_goes_on_when_others_write_to_the_same_items(
     sweep.stop()
     await running
     assert "the sweep found no answer: Contended" in caplog.text
+
+
+async def test_mail_that_cannot_be_written_keeps_none_of_the_others(desk, outbox, clock, new_order):
+    order = new_order()
+    other = new_order(customer_id=order.customer_id)
+    await desk.mails.record(order.key("refunded"), {})  # Cannot be written.
+    clock.pass_(timedelta(seconds=1))
+    await desk.tell(other.rejected())
+    with pytest.raises(Unwritable):
+        await desk.tell(order.contact())
+    assert outbox.names(other) == ["rejected"]
 
 
 async def test_erased_customer_gets_no_mail_and_leaves_nothing_personal(aws, desk, outbox, order):
