@@ -323,6 +323,45 @@ async def test_erasure_withholds_what_waits(desk, outbox, order):
     assert outbox.calls == 0
 
 
+async def test_erasure_waits_for_a_mail_that_is_on_its_way(desk, new_desk, outbox, order):
+    await desk.tell(order.contact())
+    on_its_way, arrive = asyncio.Event(), asyncio.Event()
+
+    async def linger():
+        on_its_way.set()
+        await arrive.wait()
+
+    outbox.script = [linger]
+    confirming = asyncio.create_task(desk.tell(order.confirmed()))
+    await on_its_way.wait()
+    with pytest.raises(RetryLater):
+        await new_desk().tell(order.erased())
+    assert await desk.state(order, "confirmed") == State.SENDING
+    arrive.set()
+    await confirming
+    await desk.tell(order.erased())
+    assert outbox.names(order) == ["confirmed"]
+    assert await desk.state(order, "confirmed") == State.SENT
+
+
+async def test_mail_that_is_refused_during_the_erasure_is_not_sent_to_a_later_contact(
+    desk, outbox, order
+):
+    await desk.tell(order.contact())
+
+    async def erase_and_refuse():
+        with pytest.raises(RetryLater):
+            await desk.tell(order.erased())
+        raise ConnectTimeoutError(endpoint_url="ses")
+
+    outbox.script = [erase_and_refuse]
+    await desk.tell(order.confirmed())
+    await desk.tell(order.erased())
+    assert await desk.state(order, "confirmed") == "withheld/erased"
+    await desk.tell(order.contact(version=3))
+    assert outbox.names(order) == []
+
+
 async def test_erasure_of_an_older_contact_changes_nothing(desk, outbox, order):
     await desk.tell(order.contact(version=5))
     await desk.tell(order.erased(version=4))

@@ -103,10 +103,21 @@ class Courier:
             raise unwritable
 
     async def withhold_waiting(self, customer_id: str) -> None:
-        """The customer is to be forgotten: nothing that waits is sent any more."""
+        """The customer is to be forgotten: nothing that waits is sent any more.
+
+        Of a mail that is on its way only its sender will know what became of it; RetryLater is
+        raised until that is known, since a refusal would make it wait again.
+        """
+        left: list[Mail] = []
         for mail in await self._mails.unsettled_of(customer_id):
-            if await self._mails.withhold(mail, Reason.ERASED):
+            if mail.owner is None and await self._mails.withhold(mail, Reason.ERASED):
                 _note(mail, Reason.ERASED)
+            else:
+                left.append(mail)
+        for mail in left:
+            await self.deliver(mail.key)
+        if left:
+            raise RetryLater("a mail was on its way", random.uniform(0.5, 2))
 
     async def deliver(self, key: MailKey) -> None:
         """See the mail through, or leave it waiting for a contact; raises RetryLater.
