@@ -11,7 +11,7 @@ from contracts import or_none
 from contracts.models.catalog import BookListed, BookRevised, StockLevelChanged
 from contracts.models.common import Book as ContractBook
 from contracts.models.order import OrderConfirmed
-from messaging import Envelope, Reaction
+from messaging import Envelope, Reaction, is_outage
 from search_service.index import Book, BookChange, Change, SearchIndex, StockChange
 from search_service.interactions import Interactions, ordered
 from search_service.trending import Trending
@@ -61,8 +61,15 @@ class Handlers:
         copies = {each.book_id: each.copies for each in bought}
         await self._trending.add_order(message.id, copies, message.time)
 
-    async def _apply(self, lots: list[Sequence[Change]]) -> Sequence[None]:
-        await self._index.apply([change for lot in lots for change in lot])
+    async def _apply(self, lots: list[Sequence[Change]]) -> Sequence[Exception | None]:
+        """Together; if that is refused, in halves, which finds the one to blame in a few steps."""
+        try:
+            await self._index.apply([change for lot in lots for change in lot])
+        except Exception as error:
+            if len(lots) == 1 or is_outage(error):
+                return [error] * len(lots)
+            half = len(lots) // 2
+            return [*await self._apply(lots[:half]), *await self._apply(lots[half:])]
         return [None] * len(lots)
 
 
