@@ -124,3 +124,16 @@ async def test_reason_that_will_not_pass_is_raised(aws: Any, scope: str) -> None
     dynamodb = Cancels(aws.dynamodb, "ValidationError", times=1)
     with pytest.raises(ClientError):
         await Inbox(dynamodb, table=TABLE, scope=scope).record("m1", "A")
+
+
+async def test_message_is_not_called_recorded_when_the_last_try_only_finds_a_copy(
+    aws: Any, scope: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("idempotency.inbox.MAX_TRIES", 2)
+    await Inbox(aws.dynamodb, table=TABLE, scope=scope).record("old", "A")
+    inbox = Inbox(Cancels(aws.dynamodb, "TransactionConflict", 1), table=TABLE, scope=scope)
+    recording = (inbox.record(name, "A") for name in ("old", "new"))
+    for outcome in await asyncio.gather(*recording, return_exceptions=True):
+        assert isinstance(outcome, TimeoutError)  # It comes again, and is counted then.
+    assert await inbox.record("new", "A")
+    assert await inbox.census() == {"A": 2}

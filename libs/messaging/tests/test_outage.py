@@ -3,9 +3,11 @@
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from sqlalchemy import Column, Integer, MetaData, Table, insert, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from idempotency import RecordsUnavailable
 from messaging.consumer import is_outage
 
 METADATA = MetaData()
@@ -52,3 +54,22 @@ async def test_a_row_that_breaks_a_constraint_is_the_messages_fault(new_database
     assert not is_outage(await error_of(engine, "INSERT INTO thing VALUES (1)"))
     assert not is_outage(await error_of(engine, "SELECT 1/0"))
     assert not is_outage(KeyError("a bug"))
+
+
+@pytest.mark.parametrize(
+    ("code", "is_one"),
+    [
+        ("ProvisionedThroughputExceededException", True),
+        ("ThrottlingException", True),
+        ("ExpiredTokenException", True),
+        ("ValidationException", False),
+        ("ConditionalCheckFailedException", False),
+    ],
+)
+def test_what_aws_refuses_whatever_is_asked_is_an_outage(code, is_one):
+    response = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": 400}}
+    assert is_outage(ClientError(response, "TransactWriteItems")) is is_one
+
+
+def test_records_that_dynamodb_does_not_take_are_an_outage():
+    assert is_outage(RecordsUnavailable("throttled"))

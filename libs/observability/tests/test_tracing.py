@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+import httpx
 import orjson
+from fastapi import FastAPI
 from opentelemetry import propagate, trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
@@ -11,6 +13,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 from observability import configure_tracing
 from observability.file_exporter import FileExporter
+from observability.tracing import Tracing
 
 
 def provider_to(path: Path, service: str) -> TracerProvider:
@@ -61,3 +64,19 @@ def test_without_an_exporter_nothing_is_recorded() -> None:
     tracing.shutdown()
     with trace.get_tracer("t").start_as_current_span("s") as span:
         assert not span.is_recording()
+
+
+async def test_what_stands_in_a_query_is_in_no_trace(tmp_path: Path) -> None:
+    path = tmp_path / "spans.jsonl"
+    app = FastAPI()
+
+    @app.get("/unsubscribe")
+    async def unsubscribe(token: str) -> str:
+        return token
+
+    Tracing(provider_to(path, "notification")).instrument_app(app)
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://mail") as client:
+        assert (await client.get("/unsubscribe?token=capability")).json() == "capability"
+    assert spans(path)["GET /unsubscribe"]["attributes"]["http.url"] == "http://mail/unsubscribe"
+    assert "capability" not in path.read_text()

@@ -168,7 +168,15 @@ class Interposed:
 class Desk:
     """One worker of the service: handlers, courier and sweep over one table and one SES."""
 
-    def __init__(self, dynamodb: Any, ses: Any, clock: Clock, *, per_second: int = 10_000) -> None:
+    def __init__(
+        self,
+        dynamodb: Any,
+        ses: Any,
+        clock: Clock,
+        *,
+        per_second: int = 10_000,
+        sweep_seconds: float = 60,
+    ) -> None:
         table = Table(dynamodb, TABLE, clock)
         self.clock = clock
         self.mails = Mails(table)
@@ -186,7 +194,8 @@ class Desk:
             grace=GRACE,
             sleep=no_sleep,
         )
-        self.sweep = Sweep(self.mails, self.courier, interval=timedelta(seconds=60), grace=GRACE)
+        interval = timedelta(seconds=sweep_seconds)
+        self.sweep = Sweep(self.mails, self.courier, interval=interval, grace=GRACE)
         self._reactions = Dispatch(reactions(Handlers(self.courier, self.profiles, self.titles)))
 
     async def tell(self, event: Any) -> None:

@@ -11,6 +11,8 @@ from botocore.exceptions import ConnectTimeoutError
 
 from messaging import RetryLater
 from notification_service.domain import Kind, State
+from notification_service.mails import Unwritable
+from notification_service.table import Contended
 
 STAGES = ["confirmed", "refunded", "cancelled"]
 
@@ -245,6 +247,52 @@ async def test_the_sweep_sends_what_an_event_left_behind(desk, outbox, clock, or
     assert outbox.names(order) == ["rejected"]
 
 
+async def test_the_sweep_comes_back_soon_to_a_mail_that_had_to_wait(desk, outbox, clock, order):
+    await desk.tell(order.contact())
+    await desk.mails.record(order.key("rejected"), {"reason": "out_of_stock"})
+    clock.pass_(timedelta(minutes=6))
+    outbox.script = [TimeoutError()]  # Holds the order: it may be on its way.
+    await desk.tell(order.confirmed())
+    while await desk.sweep.sweep():
+        pass
+    assert await desk.state(order, "rejected") == State.WAITING
+    clock.pass_(timedelta(minutes=6))
+    while await desk.sweep.sweep():
+        pass
+    assert outbox.names(order) == ["rejected"]
+
+
+async def test_the_sweep_goes_on_when_others_write_to_the_same_items(
+    desk, new_desk, interposed, clock, order, caplog
+):
+    await desk.tell(order.confirmed())
+    clock.pass_(timedelta(minutes=6))
+    sweep = new_desk(interposed, sweep_seconds=0.01).sweep
+    tried = asyncio.Event()
+
+    async def contended():
+        tried.set()
+        raise Contended
+
+    interposed.before = [contended]
+    running = asyncio.create_task(sweep.run())
+    await asyncio.wait([running, asyncio.create_task(tried.wait())], return_when="FIRST_COMPLETED")
+    sweep.stop()
+    await running
+    assert "the sweep found no answer: Contended" in caplog.text
+
+
+async def test_mail_that_cannot_be_written_keeps_none_of_the_others(desk, outbox, clock, new_order):
+    order = new_order()
+    other = new_order(customer_id=order.customer_id)
+    await desk.mails.record(order.key("refunded"), {})  # Cannot be written.
+    clock.pass_(timedelta(seconds=1))
+    await desk.tell(other.rejected())
+    with pytest.raises(Unwritable):
+        await desk.tell(order.contact())
+    assert outbox.names(other) == ["rejected"]
+
+
 async def test_erased_customer_gets_no_mail_and_leaves_nothing_personal(aws, desk, outbox, order):
     await desk.profiles.prefer(order.customer_id, "all", "de-CH")
     await desk.tell(order.contact(version=1, name="Ada Lovelace", locale="en-GB"))
@@ -273,6 +321,45 @@ async def test_erasure_withholds_what_waits(desk, outbox, order):
     assert await desk.state(order, "confirmed") == "withheld/erased"
     await desk.tell(order.contact(version=3))
     assert outbox.calls == 0
+
+
+async def test_erasure_waits_for_a_mail_that_is_on_its_way(desk, new_desk, outbox, order):
+    await desk.tell(order.contact())
+    on_its_way, arrive = asyncio.Event(), asyncio.Event()
+
+    async def linger():
+        on_its_way.set()
+        await arrive.wait()
+
+    outbox.script = [linger]
+    confirming = asyncio.create_task(desk.tell(order.confirmed()))
+    await on_its_way.wait()
+    with pytest.raises(RetryLater):
+        await new_desk().tell(order.erased())
+    assert await desk.state(order, "confirmed") == State.SENDING
+    arrive.set()
+    await confirming
+    await desk.tell(order.erased())
+    assert outbox.names(order) == ["confirmed"]
+    assert await desk.state(order, "confirmed") == State.SENT
+
+
+async def test_mail_that_is_refused_during_the_erasure_is_not_sent_to_a_later_contact(
+    desk, outbox, order
+):
+    await desk.tell(order.contact())
+
+    async def erase_and_refuse():
+        with pytest.raises(RetryLater):
+            await desk.tell(order.erased())
+        raise ConnectTimeoutError(endpoint_url="ses")
+
+    outbox.script = [erase_and_refuse]
+    await desk.tell(order.confirmed())
+    await desk.tell(order.erased())
+    assert await desk.state(order, "confirmed") == "withheld/erased"
+    await desk.tell(order.contact(version=3))
+    assert outbox.names(order) == []
 
 
 async def test_erasure_of_an_older_contact_changes_nothing(desk, outbox, order):

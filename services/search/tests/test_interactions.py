@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from contracts.models.order import OrderConfirmed
+from messaging import is_outage
 from search_service.interactions import (
     LATEST,
     WRITE_TRIES,
@@ -192,6 +193,7 @@ async def test_items_that_are_never_taken_fail_after_bounded_tries(
 ) -> None:
     monkeypatch.setattr("search_service.interactions.FIRST_PAUSE_SECONDS", 0)
     thin = Thin(aws.dynamodb, accepts=0)
-    with pytest.raises(InteractionsUnavailable):
+    with pytest.raises(InteractionsUnavailable) as refused:
         await Interactions(thin, table=table).append([did("ada", "emma")])
+    assert is_outage(refused.value)  # And so no innocent event becomes a dead letter.
     assert len(thin.calls) == WRITE_TRIES

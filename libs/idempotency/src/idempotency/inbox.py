@@ -78,9 +78,9 @@ class Inbox:
             if not left:
                 break
             if not known:
-                if attempt == MAX_TRIES:
-                    raise TimeoutError("DynamoDB keeps refusing to record what was handled")
                 await asyncio.sleep(random.uniform(0, min(0.02 * 2**attempt, 1.0)))
+        else:
+            raise TimeoutError("DynamoDB keeps refusing to record what was handled")
         results = []
         for message_id, _ in messages:
             results.append(message_id in left)

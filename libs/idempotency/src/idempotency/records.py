@@ -17,8 +17,10 @@ def epoch_milliseconds() -> int:
     return time.time_ns() // 1_000_000
 
 
-class RecordsUnavailable(Exception):
-    """DynamoDB refused a record for a reason that is not the record's (no table, throttled)."""
+class RecordsUnavailable(ConnectionError):
+    """DynamoDB refused a record for a reason that is not the record's (no table, throttled). It is
+    a ConnectionError, so callers take it for the outage that it is.
+    """
 
 
 async def insert_all(

@@ -68,7 +68,8 @@ class Record:
 def is_outage(error: BaseException) -> bool:
     """Whether the error speaks of a dependency rather than of the message."""
     if isinstance(error, ClientError):
-        return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)) >= 500
+        status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+        return status >= 500 or error.response.get("Error", {}).get("Code") in _OUTAGE_CODES
     if isinstance(error, DBAPIError):
         # asyncpg's server errors arrive as plain DBAPIErrors; only the SQLSTATE tells.
         state = str(getattr(error.orig, "sqlstate", None) or "")
@@ -81,6 +82,21 @@ def is_outage(error: BaseException) -> bool:
     return isinstance(error, PoolTimeoutError | TimeoutError | OSError | BotoCoreError)
 
 
+# What AWS refuses with a status of 400 whatever was asked: too many requests, and credentials that
+# have run out or are not good (yet) (DynamoDB Developer Guide, "Error messages and codes"; SQS API
+# Reference, "Common Errors").
+_OUTAGE_CODES = frozenset(
+    {
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "ThrottlingException",
+        "AccessDeniedException",
+        "ExpiredTokenException",
+        "InvalidClientTokenId",
+        "UnrecognizedClientException",
+    }
+)
 # PostgreSQL, Appendix A "Error Codes": connection, authorisation, resources (disk full, too many
 # connections), operator's intervention (shutdown, crash, starting up, cancelled), system errors.
 _OUTAGE_CLASSES = frozenset({"08", "28", "53", "57", "58"})

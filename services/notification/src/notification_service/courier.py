@@ -31,7 +31,7 @@ from notification_service.domain import (
     State,
     decide,
 )
-from notification_service.mails import Writer
+from notification_service.mails import Unwritable, Writer
 from notification_service.pace import Pace
 from notification_service.profiles import Profiles
 from notification_service.ses import Refused, Ses, Unanswered
@@ -98,9 +98,18 @@ class Courier:
         await self.deliver(key)
 
     async def deliver_waiting(self, customer_id: str) -> None:
-        """Send what waited for the customer's contact, in causal order; raises RetryLater."""
+        """Send what waited for the customer's contact, in causal order; raises RetryLater.
+
+        One that cannot be written keeps none of the others; it is raised after them.
+        """
+        unwritable: Unwritable | None = None
         for mail in await self._mails.unsettled_of(customer_id):
-            await self.deliver(mail.key)
+            try:
+                await self.deliver(mail.key)
+            except Unwritable as error:
+                unwritable = error
+        if unwritable is not None:
+            raise unwritable
 
     async def withhold_waiting(self, customer_id: str) -> None:
         """The customer is to be forgotten: nothing that waits is sent any more; raises RetryLater.

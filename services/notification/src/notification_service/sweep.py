@@ -43,7 +43,7 @@ class Sweep:
             try:
                 while not self._stopping.is_set() and await self.sweep() == PAGE:
                     pass
-            except (ClientError, BotoCoreError, OSError) as error:
+            except (ClientError, BotoCoreError, OSError, RetryLater) as error:
                 log.warning("the sweep found no answer: %s", type(error).__name__)
 
     def stop(self) -> None:
@@ -60,17 +60,19 @@ class Sweep:
         return len(overdue)
 
     async def _look_after(self, due: Due) -> None:
+        soon = False
         try:
             await self._courier.deliver(due.key)
         except RetryLater as early:
+            soon = True
             log.info("a %s mail has to wait: %s", due.key.kind, early)
         except (ClientError, BotoCoreError, OSError):
             raise
         except Exception:  # One mail that cannot be written must not keep the others.
             log.exception("a %s mail failed", due.key.kind)
-        await self._put_off(due)
+        await self._put_off(due, soon=soon)
 
-    async def _put_off(self, due: Due) -> None:
+    async def _put_off(self, due: Due, *, soon: bool) -> None:
         """Come back when something will have changed; never go round in circles at once."""
         mail = (await self._mails.situation(due.key)).mail
         if mail is None or mail.state in TERMINAL:
@@ -79,6 +81,7 @@ class Sweep:
         now = self._mails.now_ms
         again = now + int(LOOK_AGAIN.total_seconds() * 1000)
         grace_ends = mail.created_ms + self._grace_ms
-        # One that was never tried has no contact: only its grace can end that, or the contact.
-        at = grace_ends if mail.attempts == 0 and now < grace_ends else again
+        # One that waits for a contact: only its grace can end that, or the contact.
+        waits = not soon and mail.attempts == 0 and now < grace_ends
+        at = grace_ends if waits else again
         await self._mails.look_again(mail, max(at, now + 1000))

@@ -32,3 +32,11 @@ class OtherLayoutError(SearchIndexError):
     """The folder was written by another release, whose index this one cannot read."""
 
     code = "other_layout"
+
+
+class NotWrittenError(SearchIndexError, OSError):
+    """The folder's disk does not take the index: full, or broken. It is an OSError, so callers take
+    it for the outage that it is.
+    """
+
+    code = "not_written"

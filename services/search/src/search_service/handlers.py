@@ -11,12 +11,12 @@ from contracts import or_none
 from contracts.models.catalog import BookListed, BookRevised, StockLevelChanged
 from contracts.models.common import Book as ContractBook
 from contracts.models.order import OrderConfirmed
-from messaging import Envelope, Reaction
+from messaging import Envelope, Reaction, is_outage
 from search_service.index import Book, BookChange, Change, SearchIndex, StockChange
 from search_service.interactions import Interactions, ordered
 from search_service.trending import Trending
 
-# An embedded index commits in tens of milliseconds, be it one change or a thousand. So where changes
+# An embedded index commits in tens of milliseconds, be it one change or a thousand. So where they
 # come in numbers, a commit waits for more; readers see it within half a second.
 MAX_CHANGES = 1000
 BUSY_CHANGES = 4
@@ -66,8 +66,15 @@ class Handlers:
         copies = {each.book_id: each.copies for each in bought}
         await self._trending.add_order(message.id, copies, message.time)
 
-    async def _apply(self, lots: list[Sequence[Change]]) -> Sequence[None]:
-        await self._index.apply([change for lot in lots for change in lot])
+    async def _apply(self, lots: list[Sequence[Change]]) -> Sequence[Exception | None]:
+        """Together; if that is refused, in halves, which finds the one to blame in a few steps."""
+        try:
+            await self._index.apply([change for lot in lots for change in lot])
+        except Exception as error:
+            if len(lots) == 1 or is_outage(error):
+                return [error] * len(lots)
+            half = len(lots) // 2
+            return [*await self._apply(lots[:half]), *await self._apply(lots[half:])]
         return [None] * len(lots)
 
 

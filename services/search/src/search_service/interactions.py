@@ -39,8 +39,10 @@ SCAN_PAGE_ITEMS = 200
 Item = dict[str, dict[str, str]]
 
 
-class InteractionsUnavailable(Exception):
-    """DynamoDB has not taken an interaction, after several tries: tell it again later."""
+class InteractionsUnavailable(ConnectionError):
+    """DynamoDB has not taken an interaction, after several tries: tell it again later. It is a
+    ConnectionError, so callers take it for the outage that it is.
+    """
 
 
 class Kind(StrEnum):

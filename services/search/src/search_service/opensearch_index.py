@@ -34,8 +34,10 @@ if TYPE_CHECKING:
     from opensearchpy import AsyncOpenSearch
 
 _ATTEMPTS = 6
-# Too many requests, a version conflict, or a part of the cluster that is away: all pass.
-_PASSING = frozenset({409, 429, 502, 503, 504})
+# Too many requests, a version conflict: they pass. So does what an operator has to mend: the
+# cluster's own errors, credentials that it does not take (401, 403), an index that it has blocked
+# since its disk is full (403).
+_PASSING = frozenset({401, 403, 408, 409, 429})
 _OPERATIONS_A_REQUEST = 1000
 
 
@@ -57,6 +59,11 @@ class _TryAgain(Exception):
     """Something of a request failed that may succeed the next time."""
 
 
+def _passes(status: int | str) -> bool:
+    """Whether a status speaks of the cluster rather than of what was asked; texts are of others."""
+    return isinstance(status, int) and (status >= 500 or status in _PASSING)
+
+
 @asynccontextmanager
 async def _outages_told() -> AsyncIterator[None]:
     """Raises SearchUnavailableError for what passes by itself."""
@@ -67,7 +74,7 @@ async def _outages_told() -> AsyncIterator[None]:
     except ConnectionError as error:  # Its status is a text; timeouts are a kind of it.
         raise SearchUnavailableError(f"OpenSearch does not answer: {error.error}") from None
     except TransportError as error:
-        if error.status_code not in _PASSING:
+        if not _passes(error.status_code):
             raise
         raise SearchUnavailableError(f"OpenSearch answers {error.status_code}") from None
 
@@ -304,7 +311,7 @@ class OpenSearchIndex:
         except ConnectionError as error:  # Timeouts are a kind of it.
             return actions, False, str(error)
         except TransportError as error:
-            if error.status_code not in _PASSING:
+            if not _passes(error.status_code):
                 raise
             return actions, False, f"status {error.status_code}"
         left, gone, why = [], False, ""
@@ -320,7 +327,7 @@ class OpenSearchIndex:
             elif status == 404 and target == self._alias:
                 self._is_there = False
                 raise SearchUnavailableError(f"the index {self._alias} is gone; it is made anew")
-            elif status in _PASSING:
+            elif _passes(status):
                 left.append(action)
             else:
                 raise ChangeRefusedError(f"book {outcome.get('_id')} in {target}: {why}")

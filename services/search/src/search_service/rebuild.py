@@ -135,17 +135,24 @@ class Rebuilder:
 
     async def run(self) -> None:
         """Look for requests until `stop`."""
-        asked = False
+        # Asked once: events fill an empty index, too, and then it looks as if it had all books.
+        is_empty: bool | None = None
         while not self._stopping.is_set():
             try:
-                if not asked:
-                    await self._fill_if_empty()
-                    asked = True
+                if is_empty is None:
+                    is_empty = await self._index.count() == 0
+                if is_empty:
+                    await self._fill()
+                    is_empty = False
                 request_id = await self._rebuilds.take()
                 if request_id is not None:
                     await self._interruptible(request_id)
             except (ClientError, BotoCoreError, OSError, SearchIndexError) as error:
                 log.warning("rebuilds cannot be looked after, trying again soon: %s", error)
+            except (
+                Exception
+            ):  # The consumer beside it must go on; the lease lets it be tried again.
+                log.exception("the rebuild failed, trying again when its lease is over")
             pause = POLL_SECONDS * random.uniform(0.75, 1.25)
             await interruptible_sleep(pause, self._stopping)
 
@@ -153,10 +160,8 @@ class Rebuilder:
         """Let `run` return; a rebuild under way is left to another worker."""
         self._stopping.set()
 
-    async def _fill_if_empty(self) -> None:
+    async def _fill(self) -> None:
         """An index that has lost its folder, or is new, gets the books that are there already."""
-        if await self._index.count() > 0:
-            return
         found = await self._rebuilds.progress()
         if found is None or found.state == "done":
             log.info("the index is empty: it is filled from the catalog")

@@ -4,12 +4,14 @@ Guarantee: what `apply` has returned for is on disk; a failed `apply` leaves not
 on disk nor in memory.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from tantivy import Index, Query, Searcher
 
 from search_service.documents import Record, book_id_of, newest
+from search_service.errors import NotWrittenError
 from search_service.index import Change
 from search_service.tantivy_schema import schema, to_document
 
@@ -45,9 +47,11 @@ class GenerationWriter:
                 book_id = book_id_of(change)
                 records[book_id] = records.get(book_id, Record(book_id)).after(change)
             for book_id, record in records.items():
-                # By text: deleting by a number deletes nothing, and says nothing.
-                self._writer.delete_documents_by_term("id", book_id)
-                self._writer.add_document(to_document(record))
+                document = to_document(record)
+                with _failures_told():
+                    # By text: deleting by a number deletes nothing, and says nothing.
+                    self._writer.delete_documents_by_term("id", book_id)
+                    self._writer.add_document(document)
             self._uncommitted |= records
             if self._uncommitted and (commit or len(self._uncommitted) >= _RECORDS_UNCOMMITTED):
                 self._commit()
@@ -69,7 +73,8 @@ class GenerationWriter:
         self._writer.wait_merging_threads()
 
     def _commit(self) -> None:
-        self._writer.commit()
+        with _failures_told():
+            self._writer.commit()
         self._uncommitted.clear()
 
     def _records(self, book_ids: set[str]) -> dict[str, Record]:
@@ -92,6 +97,15 @@ class GenerationWriter:
     def _searcher(self) -> Searcher:
         self._index.reload()
         return self._index.searcher()
+
+
+@contextmanager
+def _failures_told() -> Iterator[None]:
+    """Tantivy says ValueError of a disk that is full, as of all that fails."""
+    try:
+        yield
+    except ValueError as error:
+        raise NotWrittenError(f"the search index cannot be written: {error}") from None
 
 
 def _read_versions(searcher: Searcher) -> dict[str, Versions]:

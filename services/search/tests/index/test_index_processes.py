@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import resource
 import signal
 import sys
 import time
@@ -14,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from search_service.errors import NoRebuildError, ReadOnlyError, SecondWriterError
+from messaging import is_outage
+from search_service.errors import NoRebuildError, NotWrittenError, ReadOnlyError, SecondWriterError
 from search_service.index import Book, BookChange, Query
 from search_service.tantivy_index import TantivyIndex
 from search_service.tantivy_reader import CHECK_SECONDS
@@ -243,6 +245,23 @@ async def test_failed_batch_leaves_nothing_behind_and_the_next_one_works(
     assert await index.count() == 2
     await index.apply([BookChange(good, 1)])
     assert await index.count() == 3
+    await index.close()
+
+
+async def test_disk_that_takes_no_more_is_an_outage_and_passes(
+    tmp_path: Path, book: MakeBook, until: Until
+) -> None:
+    index = TantivyIndex(tmp_path / "index")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1, limits[1]))
+    try:
+        with pytest.raises(NotWrittenError) as told:
+            await index.apply([BookChange(book("Emma"), 1)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert is_outage(told.value)  # And so no innocent event becomes a dead letter.
+    await index.apply([BookChange(book("Persuasion"), 1)])
+    await until(index.count, lambda count: count == 1)
     await index.close()
 
 

@@ -279,6 +279,20 @@ async def test_cluster_that_does_not_answer_is_an_outage_for_reads_and_writes() 
         await nowhere.close()
 
 
+@pytest.mark.parametrize("status", [401, 403, 500])
+async def test_cluster_that_takes_nothing_from_us_is_an_outage(
+    index: OpenSearchIndex, server: Any, book: MakeBook, status: int
+) -> None:
+    refusal = (status, {"error": {"type": "security_exception", "reason": "no"}, "status": status})
+    server.answer("count", refusal)
+    with pytest.raises(SearchUnavailableError):
+        await index.count()
+    for answer in (refusal, (200, server.bulk_answer(status))):
+        server.answer("bulk", *[answer] * 6)
+        with pytest.raises(SearchUnavailableError):
+            await index.apply([BookChange(book("Emma"), 1)])
+
+
 async def test_change_that_can_never_be_taken_raises_at_once(
     index: OpenSearchIndex, server: Any, book: MakeBook
 ) -> None:
