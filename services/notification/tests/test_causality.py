@@ -458,3 +458,11 @@ async def test_suppressed_address_gets_no_mail_even_after_an_erasure(desk, outbo
     await desk.tell(order.confirmed())
     assert outbox.calls == 0
     assert await desk.state(order, "confirmed") == "withheld/suppressed"
+
+
+async def test_what_an_erasure_leaves_of_a_contact_is_no_address(desk, outbox, order):
+    await desk.tell(order.contact(version=1, email="erased@erased.invalid"))
+    await desk.tell(order.confirmed())
+    assert outbox.calls == 0
+    await desk.tell(order.contact(version=3))
+    assert outbox.names(order) == ["confirmed"]

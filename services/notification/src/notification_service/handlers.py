@@ -69,8 +69,12 @@ class Handlers:
     async def keep_contact(self, event: ContactProvided, _: Envelope) -> None:
         """Know where to write to, and write what waited for that.
 
-        An event seen before does the second half again: the first time may have ended between.
+        An event seen before does the second half again: the first time may have ended between. An
+        address that cannot exist (RFC 2606) is what an erasure leaves of an earlier contact.
         """
+        if event.contact.email.endswith(".invalid"):
+            await self._profiles.erase(event.customer_id, event.version)
+            return
         await self._profiles.provide(event.customer_id, event.version, event.contact)
         await self._courier.deliver_waiting(event.customer_id)
 

@@ -144,7 +144,9 @@ def recommendation_routes(
         responses={**BODY_PROBLEMS, **UNAVAILABLE},
     )
     async def report_view(view: BookView) -> Response:
-        """Somebody looked at a book."""
+        """Somebody looked at a book; one that is not offered counts nothing."""
+        if not await index.books([view.book_id]):
+            return Response(status_code=204)
         now, view_id = datetime.now(UTC), str(uuid.uuid4())
         seen = Interaction(view.customer_id, view.book_id, Kind.VIEW, now, view_id)
         await interactions.append([seen])

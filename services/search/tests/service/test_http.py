@@ -113,3 +113,10 @@ async def test_view_that_breaks_the_contract_is_refused(shop: Any, body: Any) ->
 
 async def test_readiness_is_about_the_index_alone(shop: Any, settings: Any) -> None:
     assert (await shop.http.get("/health/ready")).json() == {"status": "ready"}
+
+
+async def test_view_of_a_book_that_is_not_offered_counts_nothing(shop: Any) -> None:
+    stranger = {"customer_id": f"c-{uuid.uuid4()}", "book_id": str(uuid.uuid4())}
+    assert (await shop.http.post("/views", json=stranger)).status_code == 204
+    scores = await shop.parts.application._trending.top(10_000)
+    assert stranger["book_id"] not in {each.book_id for each in scores}
