@@ -60,13 +60,13 @@ def test_what_is_sent_and_unread_is_a_warning_unless_it_is_public(
     shutil.rmtree(copied / "search")  # The one that listens to it.
     document = copied / "catalog" / "asyncapi.yaml"
     content = yaml.safe_load(document.read_text(encoding="utf-8"))
-    assert content["channels"]["BookListed"].pop("x-audience") == "public"
+    assert content["channels"]["StockLevelChanged"].pop("x-audience") == "public"
     document.write_text(yaml.safe_dump(content), encoding="utf-8")
     main(["--contracts", str(copied), "--check"])
     (warning,) = [
         line for line in capsys.readouterr().out.splitlines() if line.startswith("warning")
     ]
-    assert warning.startswith("warning: catalog sends BookListed, which nobody receives")
+    assert warning.startswith("warning: catalog sends StockLevelChanged, which nobody")
 
 
 def test_what_is_received_and_never_sent_is_an_error(
