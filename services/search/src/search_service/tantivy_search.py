@@ -5,8 +5,9 @@ index stays as it is; a filter only ever narrows what the text has found.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from tantivy import DocAddress, Order, Query, Searcher
 
@@ -27,6 +28,7 @@ from search_service.tantivy_queries import (
 from search_service.tantivy_reader import Snapshot
 from search_service.tantivy_schema import FACET_FIELDS, SORT_FIELDS
 from search_service.text import ends_within_word, highlight, index_words, isbn13, query_words
+from search_service.vocabulary import Vocabulary
 
 NOTHING = Found([], 0, {name: [] for name in FACET_FIELDS})
 # With fewer results than this, words that do exist may be misspelt, too.
@@ -35,6 +37,9 @@ _FEW = 3
 _MOST_TIES = 20_000
 # A word in at most so many books may be in none by now: it is looked up.
 _RARE = 3
+# Where nothing is found, so many ways of running words together or splitting one are tried.
+_MOST_CUTS = 12
+_SHORTEST_PART = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,7 @@ class Meaning:
     words: Sequence[Word] = ()
     unknown: frozenset[str] = frozenset()
     total: int | None = None  # Books found without filters, where that is known already.
+    spelling: str | None = None  # What the text should have been, where that is known already.
 
 
 def search(snapshot: Snapshot, question: Question) -> Found:
@@ -114,10 +120,38 @@ def understand(snapshot: Snapshot, words: Sequence[str], *, begun: bool) -> Mean
     if wider != read_as:
         query = text_query(wider, vocabulary)
         total = count(searcher, query)
+    if not total and (cut := _cut_anew(snapshot, words)):
+        return cut
     if not total and len(words) > 1:
         query = text_query(wider, vocabulary, missing=max(1, len(words) // 3))
         return Meaning(query, wider, frozenset(unknown))
     return Meaning(query, wider, frozenset(unknown), total)
+
+
+def _cut_anew(snapshot: Snapshot, words: Sequence[str]) -> Meaning | None:
+    """The words run together or split at the one place that finds the best book, if any does."""
+    best_score, found = 0.0, None
+    for cut in islice(cuts(words, snapshot.vocabulary), _MOST_CUTS):
+        read_as = [Word(word) for word in cut]
+        query = text_query(read_as, snapshot.vocabulary)
+        total, top = _count_and_top(snapshot.searcher, query)
+        if total and top > best_score:
+            spelling = " ".join(cut)
+            best_score, found = top, Meaning(query, read_as, total=total, spelling=spelling)
+    return found
+
+
+def cuts(words: Sequence[str], vocabulary: Vocabulary) -> Iterator[list[str]]:
+    """The words with two neighbours joined ('middle march'), or one split in two ('davinci'), where
+    some book has what comes of it.
+    """
+    for at, word in enumerate(words):
+        if at + 1 < len(words) and vocabulary.books(word + words[at + 1]):
+            yield [*words[:at], word + words[at + 1], *words[at + 2 :]]
+        for cut in range(_SHORTEST_PART, len(word) - _SHORTEST_PART + 1):
+            left, right = word[:cut], word[cut:]
+            if vocabulary.books(left) and vocabulary.books(right):
+                yield [*words[:at], left, right, *words[at + 1 :]]
 
 
 def _is_known(snapshot: Snapshot, word: Word) -> bool:
@@ -178,6 +212,8 @@ def _hit(
 
 def _did_you_mean(snapshot: Snapshot, meaning: Meaning) -> str | None:
     """The words with each unknown one replaced by what the best book has, or by the nearest."""
+    if meaning.spelling is not None:
+        return meaning.spelling
     replaceable = [word for word in meaning.words if word.typed in meaning.unknown and word.near]
     if not replaceable:
         return None
