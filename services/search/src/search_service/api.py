@@ -14,6 +14,7 @@ from typing import Annotated
 import orjson
 from fastapi import APIRouter, Path, Response
 from fastapi import Query as QueryParameter
+from pydantic import BaseModel, ConfigDict, Field
 
 from chassis import BODY_PROBLEMS, INVALID, UNAVAILABLE, UUID_PATTERN, Problem, problem_responses
 from search_service.index import Filters, PriceBand, Query, SearchIndex, Sort
@@ -35,7 +36,6 @@ Text = Annotated[
     str,
     QueryParameter(max_length=500, description="Words of title, authors, subjects; or an ISBN."),
 ]
-Many = QueryParameter(max_length=20)
 BookId = Annotated[str, Path(pattern=UUID_PATTERN, description="The book.")]
 OfCustomer = Annotated[
     str,
@@ -51,6 +51,40 @@ Language = Annotated[str, QueryParameter(pattern="^[a-z]{2,3}(-[A-Za-z0-9]{1,8})
 Decade = Annotated[int, QueryParameter(ge=-4000, le=2200, multiple_of=10)]
 
 
+class SearchParameters(BaseModel):
+    """What a search is asked. A parameter that it does not know is refused: one that is misspelt
+    would find every book.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    q: Text = ""
+    subject: list[Subject] = Field(default=[], max_length=20)
+    language: list[Language] = Field(default=[], max_length=20)
+    decade: list[Decade] = Field(default=[], max_length=20)
+    price_band: list[PriceBand] = Field(default=[], max_length=20)
+    in_stock: bool = False
+    sort: Sort = Sort.RELEVANCE
+    limit: Limit = 20
+    cursor: Cursor = None
+
+    @property
+    def filters(self) -> Filters:
+        """What a book must be."""
+        return Filters(
+            subjects=tuple(self.subject),
+            languages=tuple(self.language),
+            decades=tuple(self.decade),
+            price_bands=tuple(self.price_band),
+            in_stock=self.in_stock,
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """The same for all pages of one search."""
+        return hashlib.sha256(repr((self.q, self.filters, self.sort)).encode()).hexdigest()[:16]
+
+
 def search_routes(index: SearchIndex) -> APIRouter:
     """The routes over the index."""
     router = APIRouter(tags=["search"])
@@ -61,32 +95,15 @@ def search_routes(index: SearchIndex) -> APIRouter:
         response_model_exclude_none=True,
         responses={**INVALID, **UNAVAILABLE},
     )
-    async def search_books(
-        q: Text = "",
-        subject: Annotated[list[Subject], Many] = [],  # noqa: B006  (FastAPI copies it)
-        language: Annotated[list[Language], Many] = [],  # noqa: B006
-        decade: Annotated[list[Decade], Many] = [],  # noqa: B006
-        price_band: Annotated[list[PriceBand], Many] = [],  # noqa: B006
-        in_stock: bool = False,
-        sort: Sort = Sort.RELEVANCE,
-        limit: Limit = 20,
-        cursor: Cursor = None,
-    ) -> SearchPage:
+    async def search_books(asked: Annotated[SearchParameters, QueryParameter()]) -> SearchPage:
         """Books that a text and filters find."""
-        filters = Filters(
-            subjects=tuple(subject),
-            languages=tuple(language),
-            decades=tuple(decade),
-            price_bands=tuple(price_band),
-            in_stock=in_stock,
-        )
-        asked = _fingerprint(q, filters, sort)
-        offset = _decode_cursor(cursor, asked) if cursor else 0
-        limit = min(limit, MAX_RESULTS - offset)
-        found = await index.search(Query(q, filters, sort, limit, offset))
+        offset = _decode_cursor(asked.cursor, asked.fingerprint) if asked.cursor else 0
+        limit = min(asked.limit, MAX_RESULTS - offset)
+        query = Query(asked.q, asked.filters, asked.sort, limit, offset)
+        found = await index.search(query)
         following = offset + limit
         more = following < min(found.total, MAX_RESULTS)
-        return page_of(found, _encode_cursor(following, asked) if more else None)
+        return page_of(found, _encode_cursor(following, asked.fingerprint) if more else None)
 
     @router.get("/autocomplete", operation_id="complete_text", responses={**INVALID, **UNAVAILABLE})
     async def complete_text(
@@ -154,10 +171,6 @@ def recommendation_routes(
         return Response(status_code=204)
 
     return router
-
-
-def _fingerprint(text: str, filters: Filters, sort: Sort) -> str:
-    return hashlib.sha256(repr((text, filters, sort)).encode()).hexdigest()[:16]
 
 
 def _encode_cursor(offset: int, asked: str) -> str:

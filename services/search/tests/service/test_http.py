@@ -60,6 +60,7 @@ async def test_forged_cursor_is_refused(shop: Any, content: bytes) -> None:
         {"limit": 0}, {"limit": 101}, {"limit": "ten"}, {"decade": 1815}, {"decade": "1810.5"},
         {"language": "English!"}, {"price_band": "cheap"}, {"sort": "random"}, {"q": "x" * 501},
         {"subject": ""}, {"in_stock": "perhaps"}, {"cursor": "ü"}, {"subject": ["s"] * 21},
+        {"query": "austen"}, {"Q": "austen"}, {"page": 2},
     ],
     ids=str,
 )  # fmt: skip
