@@ -25,7 +25,7 @@ from search_service.results import Publication, Results
 from search_service.settings import SearchSettings
 from search_service.trending import Trending
 
-# Nobody waits for the periodic job, so its commands to Redis may take this long.
+# Nobody waits for workers, so their commands to Redis may take this long.
 PATIENCE_SECONDS = 5.0
 
 
@@ -66,7 +66,9 @@ async def compose(resources: Resources) -> Parts:
     results = Results(redis, redis_breaker, resources.dynamodb, dynamodb_breaker, table=table)
     recommender = Recommender(index, interactions, dynamodb_breaker, results, trending)
     ledger = Ledger(resources.dynamodb, table=resources.table("ledger"), scope="search")
-    handlers = Handlers(index, interactions, trending)
+    # Nobody waits for the counting of events either, and one that was given up would be missing.
+    patience = Breaker("redis", timeout_seconds=PATIENCE_SECONDS)
+    handlers = Handlers(index, interactions, Trending(patient, patience))
     rebuilds = Rebuilds(resources.dynamodb, table=resources.table("ledger"))
     return Parts(
         application=recommender,
