@@ -8,7 +8,10 @@ import uuid
 from collections import Counter
 from typing import Any
 
+import orjson
 import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from bookstore.balance.mailbox import read_mailbox
 from contracts import load_topology
@@ -91,10 +94,6 @@ async def seen(platform: Platform, book: dict[str, Any], customer: str) -> Any:
 
 async def replay(platform: Platform, listeners: tuple[str, ...]) -> None:
     """Put every message that was ever sent into the listeners' queues once more, newest first."""
-    import orjson
-    from sqlalchemy import text
-    from sqlalchemy.ext.asyncio import create_async_engine
-
     topology = load_topology()
     async with platform.aws("sqs") as sqs:
         for service in topology.services:

@@ -65,7 +65,16 @@ class CatalogFeed:
 
 def changes_of(view: Any) -> list[Change]:
     """A book and its stock, from the catalog's BookView."""
-    book = Book(
+    book = book_from(view)
+    return [
+        BookChange(book, view["version"]),
+        StockChange(book.book_id, view["available"], view["stock_version"]),
+    ]
+
+
+def book_from(view: Any) -> Book:
+    """A book as the catalog's API writes it."""
+    return Book(
         book_id=view["book_id"],
         title=view["title"],
         authors=tuple(view["authors"]),
@@ -76,7 +85,3 @@ def changes_of(view: Any) -> list[Change]:
         year=view.get("year"),
         isbn=view.get("isbn"),
     )
-    return [
-        BookChange(book, view["version"]),
-        StockChange(book.book_id, view["available"], view["stock_version"]),
-    ]

@@ -23,7 +23,7 @@ BUSY_CHANGES = 4
 BUSY_LINGER_SECONDS = 0.3
 # The catalog only says when a book becomes scarce. Until then it is there in plenty, which this
 # number of copies stands for; any stock that was really told is newer.
-PLENTY = StockChange(book_id="", available=6, version=0)
+PLENTY_COPIES, PLENTY_VERSION = 6, 0
 
 
 class Handlers:
@@ -80,7 +80,7 @@ class Handlers:
 
 def plenty_of(book_id: str) -> StockChange:
     """The stock of a book of which none was told."""
-    return StockChange(book_id, PLENTY.available, PLENTY.version)
+    return StockChange(book_id, PLENTY_COPIES, PLENTY_VERSION)
 
 
 def book_of(book: ContractBook) -> Book:

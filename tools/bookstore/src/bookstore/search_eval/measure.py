@@ -14,6 +14,7 @@ from typing import Any
 
 from bookstore.catalog_import import Options, UsageError, read_books
 from bookstore.search_eval.questions import Kind, ask
+from search_service.feed import book_from
 from search_service.index import Book, BookChange, Query, SearchIndex, StockChange
 from search_service.text import key
 
@@ -103,14 +104,5 @@ async def _ask_one(index: SearchIndex, book: Book, text: str, answers: Answers) 
 
 
 def _book(body: dict[str, Any], identity: tuple[str, ...]) -> Book:
-    return Book(
-        book_id=body.get("book_id") or str(uuid.uuid5(uuid.NAMESPACE_URL, "\n".join(identity))),
-        title=body["title"],
-        authors=tuple(body["authors"]),
-        subjects=tuple(body["subjects"]),
-        language=body["language"],
-        price_minor=body["price"]["amount_minor"],
-        currency=body["price"]["currency"],
-        year=body.get("year"),
-        isbn=body.get("isbn"),
-    )
+    book_id = body.get("book_id") or str(uuid.uuid5(uuid.NAMESPACE_URL, "\n".join(identity)))
+    return book_from({**body, "book_id": book_id})
