@@ -3,10 +3,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PACKAGES := $(wildcard libs/* services/* tools/*)
+PACKAGES := $(patsubst %/pyproject.toml,%,$(wildcard libs/*/pyproject.toml services/*/pyproject.toml tools/*/pyproject.toml))
 STAMP := $(VENV)/.installed
 EMULATOR_STAMP := .venv-emulator/.installed
 PEERS_STAMP := .venv-peers/.installed
+# Where Node is needed: it comes with the environment, never from the system.
+NODE_PACKAGES := $(patsubst %/package.json,%,$(wildcard services/*/package.json tools/*/package.json))
+NODE_STAMPS := $(NODE_PACKAGES:%=%/node_modules/.installed)
 BOOKSTORE := $(BIN)/bookstore
 WORLD := PYTHONPATH=tests $(BIN)/python -m bookstore_world
 MAIL_WORLD := PYTHONPATH=tests $(BIN)/python -m mail_world
@@ -19,7 +22,7 @@ export UV_SYSTEM_CERTS := 1
 .PHONY: help setup demo up down status logs restart halt resume reindex seed clean test lint format types check \
 	faults mutants faults-report chaos bench bench-peers search-eval \
 	compose-up compose-down compose-test \
-	contracts lock import name-given file-given
+	contracts contracts-diff test-contracts conformance docs generate lock import name-given file-given
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*?## "} \
@@ -87,6 +90,18 @@ compose-test: setup ## end-to-end tests and faults against real containers of th
 test: setup ## all tests, on real servers, without Docker
 	@$(BIN)/pytest $(ARGS)
 
+contracts: setup ## the contracts: style, validity, examples, what is derived, routes, HTTP; one line a finding
+	@$(BIN)/python -m contract_gates check
+
+contracts-diff: setup ## what a change to the contracts would break: make contracts-diff [BASE=ref]
+	@$(BIN)/python -m contract_gates diff $(if $(BASE),--base $(BASE))
+
+test-contracts: setup ## who needs what of whom, against the code of both: pacts, HTTP, properties, releases
+	@$(BIN)/pytest tests/contracts $(ARGS)
+
+conformance: setup ## any service from outside, over bus and HTTP only: make conformance [SERVICE=search]
+	@$(BIN)/python -m conformance run $(SERVICE) $(ARGS)
+
 faults: setup ## the sagas under every pair of faults, at random, and without each guard
 	@$(WORLD) explore --results $(FAULTS)
 	@$(WORLD) explore --depth 2 --results $(FAULTS)
@@ -112,7 +127,7 @@ lint: setup ## style, import rules, generated files
 	@$(BIN)/python -m contracts.generate --check
 
 types: setup ## strict types
-	@$(BIN)/mypy $(wildcard libs/*/src services/*/src tools/*/src)
+	@$(BIN)/mypy $(PACKAGES:%=%/src)
 
 check: lint types test ## everything that CI checks
 
@@ -123,6 +138,9 @@ faults-report: setup ## one HTML page from the results of the saga failure tests
 format: setup ## format the code and sort imports
 	@$(BIN)/ruff check --fix --quiet .
 	@$(BIN)/ruff format .
+
+docs: setup ## one page a service and a map of who sends what to whom, from contracts/
+	@$(BIN)/python -m contract_docs
 
 ##@ Measure
 
@@ -137,9 +155,9 @@ search-eval: file-given setup ## what the embedded search finds, and how fast: m
 
 ##@ Maintain
 
-setup: $(STAMP) $(EMULATOR_STAMP) ## make the virtual environments (every other target does)
+setup: $(STAMP) $(EMULATOR_STAMP) $(NODE_STAMPS) ## make the environments (every other target does)
 
-contracts: setup ## derive models, schemas and topology from contracts/
+generate: setup ## derive models, schemas and topology from contracts/
 	@$(BIN)/python -m contracts.generate
 
 lock: $(BIN)/uv ## pin requirements/*.in into requirements/*.txt with hashes
@@ -162,6 +180,11 @@ $(STAMP): $(BIN)/uv requirements/dev.txt $(PACKAGES:%=%/pyproject.toml)
 	@echo "installing what requirements/dev.txt pins ..."
 	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation $(PACKAGES:%=-e %)
+	@touch $@
+
+%/node_modules/.installed: %/package.json %/package-lock.json $(STAMP)
+	@echo "installing what $*/package-lock.json pins ..."
+	@cd $* && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --silent --no-audit --no-fund --ignore-scripts
 	@touch $@
 
 $(EMULATOR_STAMP): $(BIN)/uv requirements/emulator.txt

@@ -15,6 +15,7 @@ from contracts.generate.http import openapi_documents
 from contracts.generate.routes import topology, unread
 from contracts.generate.schemas import bundle, model_inputs
 from contracts.generate.source import Contracts, ContractsError, read_contracts
+from contracts.generate.typescript import types
 
 PACKAGE = Path(__file__).resolve().parents[1]
 CONTRACTS = PACKAGE.parents[3] / "contracts"
@@ -60,6 +61,7 @@ def generate(contracts: Contracts) -> dict[str, str]:
         "_data/schemas.json": _pretty(dict(sorted(bundle(contracts).items()))),
         "_data/topology.json": _pretty(topology(contracts)),
         "_data/openapi.json": _pretty(openapi_documents(contracts.root, contracts.services)),
+        "typescript/messages.ts": types(contracts),
     }
     return derived | _models(contracts)
 
@@ -98,7 +100,7 @@ def _changes(package: Path, derived: dict[str, str]) -> dict[str, str]:
     """What differs: 'written' for a new or changed file, 'removed' for one no longer derived."""
     present = {
         str(path.relative_to(package)): path.read_text(encoding="utf-8")
-        for folder, pattern in (("_data", "*.json"), ("models", "*.py"))
+        for folder, pattern in (("_data", "*.json"), ("models", "*.py"), ("typescript", "*.ts"))
         for path in (package / folder).glob(pattern)
     }
     written = [path for path, text in derived.items() if present.get(path) != text]

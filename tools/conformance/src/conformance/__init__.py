@@ -1,0 +1,1 @@
+"""Checks any service from outside, over bus and HTTP only."""

@@ -1,0 +1,1 @@
+"""Gates that no incompatible or unsound change to the contracts passes."""
