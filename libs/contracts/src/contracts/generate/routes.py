@@ -35,6 +35,7 @@ TABLES = [
         "ttl_attribute": "expires_at",
     },
     {"name": "bookstore-mails", "key": "pk", "sort_key": "sk", "ttl_attribute": "expires_at"},
+    {"name": "bookstore-shipments", "key": "pk", "sort_key": "sk", "ttl_attribute": "expires_at"},
 ]
 # Where mails come from: SES sends for verified domains only.
 MAIL_DOMAIN = "bookstore.example"

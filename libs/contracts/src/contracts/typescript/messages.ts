@@ -357,6 +357,32 @@ export interface RestockItems {
   /** The order. */
   order_id: string;
 }
+/** The parcel is with the customer. */
+export interface ShipmentDelivered {
+  /** The order. */
+  order_id: string;
+  /** The parcel; an order has one. */
+  shipment_id: string;
+  /** Who gets it. */
+  customer_id: string;
+  /** What the carrier knows the parcel by. */
+  tracking_code: string;
+  /** When it arrived. */
+  delivered_at: string;
+}
+/** The parcel has left the house. */
+export interface ShipmentDispatched {
+  /** The order. */
+  order_id: string;
+  /** The parcel; an order has one. */
+  shipment_id: string;
+  /** Who gets it. */
+  customer_id: string;
+  /** What the carrier knows the parcel by. */
+  tracking_code: string;
+  /** When it left. */
+  dispatched_at: string;
+}
 /** The number of copies that can be ordered changed. */
 export interface StockLevelChanged {
   /** The book. */
@@ -444,6 +470,8 @@ export interface Messages {
   ReleaseStock: ReleaseStock;
   ReserveStock: ReserveStock;
   RestockItems: RestockItems;
+  ShipmentDelivered: ShipmentDelivered;
+  ShipmentDispatched: ShipmentDispatched;
   StockLevelChanged: StockLevelChanged;
   StockReconciled: StockReconciled;
   StockReleased: StockReleased;
@@ -477,6 +505,8 @@ export const DATASCHEMAS = {
   ReleaseStock: "urn:bookstore:catalog:ReleaseStock:1",
   ReserveStock: "urn:bookstore:catalog:ReserveStock:1",
   RestockItems: "urn:bookstore:catalog:RestockItems:1",
+  ShipmentDelivered: "urn:bookstore:fulfillment:ShipmentDelivered:1",
+  ShipmentDispatched: "urn:bookstore:fulfillment:ShipmentDispatched:1",
   StockLevelChanged: "urn:bookstore:catalog:StockLevelChanged:1",
   StockReconciled: "urn:bookstore:catalog:StockReconciled:1",
   StockReleased: "urn:bookstore:catalog:StockReleased:1",
