@@ -45,11 +45,22 @@ SETTINGS = {
 # A lost webhook of a refund is made up for by this sweep alone; it repairs nothing that is young.
 PAYMENT_SETTINGS = {"RECONCILE_INTERVAL_SECONDS": "60"}
 WORKERS = (
-    *(f"{name}-worker{n}" for name in (*DATABASES, "notification") for n in ("", "-2")),
+    *(
+        f"{name}-worker{n}"
+        for name in (*DATABASES, "notification", "fulfillment")
+        for n in ("", "-2")
+    ),
     "search-worker",  # The embedded index has one writer.
 )
 ORDER_WEBS = ("order-web", "order-web-2")
-WEBS = (*ORDER_WEBS, "catalog-web", "payment-web", "search-web", "notification-web")
+WEBS = (
+    *ORDER_WEBS,
+    "catalog-web",
+    "payment-web",
+    "search-web",
+    "notification-web",
+    "fulfillment-web",
+)
 INSTANCES = (*WEBS, *WORKERS)
 # Which variable of a process leads to which server.
 _WAYS = {

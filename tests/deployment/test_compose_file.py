@@ -18,12 +18,15 @@ CONTAINERS: dict[str, dict[str, Any]] = PROJECT["services"]
 SERVICES = sorted(load_topology().services)
 
 
+IN_PYTHON = [name for name in SERVICES if (ROOT / "services" / name / "pyproject.toml").exists()]
+
+
 def _service(name: str) -> Service:
     service: Service = importlib.import_module(f"{name}_service.app").SERVICE
     return service
 
 
-WITH_DATABASE = [name for name in SERVICES if isinstance(_service(name), SqlService)]
+WITH_DATABASE = [name for name in IN_PYTHON if isinstance(_service(name), SqlService)]
 JOBS = {"databases", *(f"{name}-migrate" for name in WITH_DATABASE)}
 OURS = {"stripe", *JOBS, *(f"{name}-{role}" for name in SERVICES for role in ("web", "worker"))}
 VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
@@ -34,7 +37,8 @@ def test_each_service_runs_by_role() -> None:
     for name in SERVICES:
         for role in ("web", "worker"):
             container = CONTAINERS[f"{name}-{role}"]
-            assert container["command"] == [f"{name}_service", role]
+            program = [f"{name}_service"] if name in IN_PYTHON else []
+            assert container["command"] == [*program, role]
             # A fixed name or a published port of a worker would forbid a second one.
             assert "container_name" not in container
         assert "ports" not in CONTAINERS[f"{name}-worker"]

@@ -9,6 +9,7 @@ from stack.errors import (
     StackError,
     StartError,
 )
+from stack.node import find_node
 from stack.ports import PortAllocator
 from stack.postgres import PostgresServer
 from stack.process import NEVER, Completed, HttpReady, Process, RestartPolicy, TcpReady
@@ -39,6 +40,7 @@ __all__ = [
     "TcpReady",
     "ValkeyServer",
     "console_for",
+    "find_node",
     "find_python",
     "is_running",
     "read_state",

@@ -83,4 +83,4 @@ def find_python() -> Path:
         python = folder / ENVIRONMENT / "bin" / "python"
         if python.exists():
             return python
-    raise MissingServerError(f"no {ENVIRONMENT} found beside {start}: run `make install`")
+    raise MissingServerError(f"no {ENVIRONMENT} found beside {start}: run `make setup`")

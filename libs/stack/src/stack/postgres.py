@@ -200,7 +200,7 @@ def find_installation() -> Path:
     """
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or spec.origin is None:
-        raise MissingServerError(f"{PACKAGE} is not installed: run `make install`")
+        raise MissingServerError(f"{PACKAGE} is not installed: run `make setup`")
     package = Path(spec.origin).parent
     installation = package / INSTALLATION
     if not (installation / "bin" / "postgres").exists():

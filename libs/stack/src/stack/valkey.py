@@ -53,7 +53,7 @@ def find_binary() -> Path:
     """
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or spec.origin is None:
-        raise MissingServerError(f"{PACKAGE} is not installed: run `make install`")
+        raise MissingServerError(f"{PACKAGE} is not installed: run `make setup`")
     system, machine = platform.system().lower(), platform.machine().lower()
     machine = {"amd64": "x86_64"}.get(machine, machine)
     binary = Path(spec.origin).parent / "_binaries" / f"{system}-{machine}" / "valkey-server"

@@ -39,6 +39,11 @@ class OrderStatus(enum.StrEnum):
         """Nothing is under way for the order."""
         return self not in (OrderStatus.PENDING, OrderStatus.CANCELLING)
 
+    @property
+    def was_confirmed(self) -> bool:
+        """A parcel may be on its way, or have been."""
+        return self not in (OrderStatus.PENDING, OrderStatus.REJECTED)
+
 
 class Refused(Exception):
     """A request that the business refuses; `code` is stable."""

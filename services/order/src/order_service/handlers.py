@@ -1,4 +1,5 @@
-"""What the order service does on messages: every reply moves the saga that waits for it.
+"""What the order service does on messages: every reply moves the saga that waits for it, and orders
+show how far their parcels have come.
 
 Guarantee: a reply that nobody waits for any more changes nothing.
 """
@@ -10,6 +11,7 @@ from prometheus_client import Counter
 
 from contracts.models.catalog import StockReconciled
 from contracts.models.common import PaymentRepair, StockRepair
+from contracts.models.fulfillment import ShipmentDelivered, ShipmentDispatched
 from contracts.models.payment import PaymentsReconciled
 from messaging import Route
 from order_service.cancel_order_saga import CANCEL_ORDER
@@ -27,6 +29,16 @@ REPAIRED = Counter(
 def move_saga(reply: Any, work: OrderWork) -> None:
     """Advance the order's saga; what it says next leaves with the same commit."""
     work.move_saga(reply)
+
+
+def show_dispatch(event: ShipmentDispatched, work: OrderWork) -> None:
+    """The parcel is on its way."""
+    work.note_shipment("dispatched", event.dispatched_at, event)
+
+
+def show_delivery(event: ShipmentDelivered, work: OrderWork) -> None:
+    """The parcel has arrived."""
+    work.note_shipment("delivered", event.delivered_at, event)
 
 
 def record_payments(report: PaymentsReconciled, work: OrderWork) -> None:
@@ -58,4 +70,6 @@ ROUTES = [
     *(Route(reply, move_saga) for saga in SAGAS for reply in saga.replies),
     Route(PaymentsReconciled, record_payments),
     Route(StockReconciled, record_stock),
+    Route(ShipmentDispatched, show_dispatch),
+    Route(ShipmentDelivered, show_delivery),
 ]

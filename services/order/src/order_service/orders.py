@@ -32,7 +32,7 @@ from order_service.cancel_order_saga import CANCEL_ORDER
 from order_service.domain import Order, OrderStatus
 from order_service.outcomes import Outcomes
 from order_service.place_order_saga import PLACE_ORDER
-from order_service.views import OrderPage, OrderView, timeline_of, view_of
+from order_service.views import OrderPage, OrderView, shipment_of, timeline_of, view_of
 from sagas import Instance, Orchestrator
 
 log = logging.getLogger(__name__)
@@ -178,13 +178,15 @@ class Orders:
         return _accepted(view)
 
     async def view(self, order_id: str) -> OrderView:
-        """An order with its timeline; raises Problem for an unknown one."""
+        """An order with its timeline and its parcel's; raises Problem for an unknown one."""
         async with self._reader.connect() as connection:
             row = await store.find_order(connection, order_id)
             if row is None:
                 raise _unknown(order_id)
             instances = await self._orchestrator.store.find(connection, order_id)
-        return view_of(row, timeline_of(instances))
+            was_confirmed = OrderStatus(row.status).was_confirmed
+            steps = await store.find_shipment(connection, order_id) if was_confirmed else []
+        return view_of(row, timeline_of(instances), shipment_of(steps))
 
     async def page(
         self,

@@ -4,6 +4,7 @@ Guarantee: an order's row, its saga's row and the messages of both change in one
 """
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -26,6 +27,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from batching import BulkInsert, BulkUpdate, Prepared
+from contracts.models.fulfillment import ShipmentDelivered, ShipmentDispatched
 from messaging import Attempt, Envelope, Outbox, Sender, Work, messaging_tables
 from order_service.domain import Order, OrderStatus, settlement
 from sagas import Advance, Instance, Orchestrator, saga_table
@@ -63,6 +65,17 @@ CONTACTS = Table(
     Column("customer_id", Text, primary_key=True),
     Column("version", BigInteger, nullable=False),
 )
+# What became of an order's parcel. Each step is a row of its own, so it does not matter which of
+# two events comes first.
+SHIPMENT_EVENTS = Table(
+    "shipment_events",
+    METADATA,
+    Column("order_id", UUID(as_uuid=False), primary_key=True),
+    Column("status", Text, primary_key=True),
+    Column("shipment_id", UUID(as_uuid=False), nullable=False),
+    Column("tracking_code", Text, nullable=False),
+    Column("happened_at", DateTime(timezone=True), nullable=False),
+)
 # For erasing contacts; no other message is ever looked for by its subject.
 Index(
     "outbox_contacts",
@@ -83,6 +96,16 @@ _settle = BulkUpdate(
     columns=["status", "reason", "detail"],
     # A new outcome is reconciled anew.
     computed={"updated_at": lambda _: func.now(), "reconciled_at": lambda _: null()},
+)
+_insert_shipment_events = BulkInsert(
+    SHIPMENT_EVENTS,
+    ["order_id", "status", "shipment_id", "tracking_code", "happened_at"],
+    skip_existing=True,
+)
+_shipment = (
+    select(SHIPMENT_EVENTS)
+    .where(SHIPMENT_EVENTS.c.order_id == bindparam("order"))
+    .order_by(SHIPMENT_EVENTS.c.happened_at)
 )
 _found = select(ORDERS).where(ORDERS.c.order_id == bindparam("order"))
 _locked = _found.with_for_update()
@@ -124,6 +147,11 @@ async def find_order(connection: AsyncConnection, order_id: str, *, lock: bool =
     """The order's row, or None; locked until the transaction ends if asked to."""
     statement = _locked if lock else _found
     return (await connection.execute(statement, {"order": order_id})).one_or_none()
+
+
+async def find_shipment(connection: AsyncConnection, order_id: str) -> list[Any]:
+    """The steps of the order's parcel, in their order; none before it has left."""
+    return list(await connection.execute(_shipment, {"order": order_id}))
 
 
 async def set_status(connection: AsyncConnection, order_id: str, status: OrderStatus) -> None:
@@ -181,6 +209,20 @@ class OrderWork(Work):
         """Advance the saga that waits for this reply; a stale reply moves nothing."""
         self.outgoing.extend(self._batch.move(self.message, reply))
 
+    def note_shipment(
+        self, status: str, at: datetime, event: ShipmentDispatched | ShipmentDelivered
+    ) -> None:
+        """Remember how far the order's parcel has come."""
+        self._batch.shipment_events.append(
+            {
+                "order_id": event.order_id,
+                "status": status,
+                "shipment_id": event.shipment_id,
+                "tracking_code": event.tracking_code,
+                "happened_at": at,
+            }
+        )
+
 
 class OrderUnitOfWork:
     """The saga instances that a batch of replies moves."""
@@ -190,6 +232,7 @@ class OrderUnitOfWork:
         self._sender = sender
         self._instances: dict[tuple[str, str], Instance] = {}
         self._moved: dict[tuple[str, str], Instance] = {}
+        self.shipment_events: list[dict[str, Any]] = []
 
     def work(self, message: Envelope) -> OrderWork:
         """One reply's view."""
@@ -216,10 +259,13 @@ class OrderUnitOfWork:
         return self._orchestrator.envelopes(moved, causation_id=message.id)
 
     async def flush(self, connection: AsyncConnection) -> None:
-        """Save what moved, and the orders whose saga ended with it."""
+        """Save what moved, the orders whose saga ended with it, and what became of parcels."""
         moved = [self._moved[key] for key in sorted(self._moved)]
         await self._orchestrator.store.save(connection, moved)
         await settle_orders(connection, moved)
+        # In one order everywhere, as the others.
+        events = sorted(self.shipment_events, key=lambda e: (e["order_id"], e["status"]))
+        await _insert_shipment_events(connection, events)
 
 
 class Placements:

@@ -3,7 +3,7 @@
 Guarantee: optional fields are absent, never null; no payment data beyond its id.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -32,8 +32,18 @@ class TimelineEntry(View):
     sent_at: datetime | None = None
 
 
+class ShipmentView(View):
+    """How far an order's parcel has come: `dispatched` or `delivered`."""
+
+    shipment_id: Id
+    status: str
+    tracking_code: str
+    dispatched_at: datetime | None = None
+    delivered_at: datetime | None = None
+
+
 class OrderView(View):
-    """An order. `timeline` is there when a single order is asked for."""
+    """An order. `timeline` and `shipment` are there when a single order is asked for."""
 
     order_id: Id
     customer_id: CustomerId
@@ -45,6 +55,7 @@ class OrderView(View):
     total: Money
     created_at: datetime | None = None
     updated_at: datetime | None = None
+    shipment: ShipmentView | None = None
     timeline: list[TimelineEntry] | None = None
 
 
@@ -72,7 +83,11 @@ class SagaCensus(View):
     cancel_order: SagaCounts
 
 
-def view_of(row: Any, timeline: list[TimelineEntry] | None = None) -> OrderView:
+def view_of(
+    row: Any,
+    timeline: list[TimelineEntry] | None = None,
+    shipment: ShipmentView | None = None,
+) -> OrderView:
     """The view of a stored order."""
     return OrderView(
         order_id=str(row.order_id),
@@ -85,7 +100,22 @@ def view_of(row: Any, timeline: list[TimelineEntry] | None = None) -> OrderView:
         total=Money(amount_minor=row.total_minor, currency=row.currency),
         created_at=getattr(row, "created_at", None),
         updated_at=getattr(row, "updated_at", None),
+        shipment=shipment,
         timeline=timeline,
+    )
+
+
+def shipment_of(steps: Sequence[Any]) -> ShipmentView | None:
+    """How far a parcel has come, from its steps in their order; None before the first."""
+    if not steps:
+        return None
+    at = {step.status: step.happened_at for step in steps}
+    return ShipmentView(
+        shipment_id=str(steps[-1].shipment_id),
+        status="delivered" if "delivered" in at else "dispatched",
+        tracking_code=steps[-1].tracking_code,
+        dispatched_at=at.get("dispatched"),
+        delivered_at=at.get("delivered"),
     )
 
 

@@ -293,7 +293,8 @@ def bench(
     listeners: Annotated[
         bool,
         typer.Option(
-            "--listeners", help="With search and notification, too, which no order waits for."
+            "--listeners",
+            help="With search, notification and fulfillment, which no order waits for.",
         ),
     ] = False,
 ) -> None:

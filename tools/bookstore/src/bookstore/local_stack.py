@@ -21,13 +21,17 @@ from stack import (
     Process,
     Supervisor,
     ValkeyServer,
+    find_node,
     find_python,
 )
 from stack.supervisor import LineSink
 
-# Those with a database, which is named after them; and those that only listen.
+# Those with a database, which is named after them; those without; and which of them run on Node.
 DATABASES = ("order", "catalog", "payment")
-SERVICES = (*DATABASES, "search", "notification")
+SERVICES = (*DATABASES, "search", "notification", "fulfillment")
+ON_NODE = {
+    "fulfillment": Path(__file__).parents[4] / "services" / "fulfillment" / "src" / "main.ts"
+}
 HOST = "127.0.0.1"
 REGION = "us-east-1"
 # Not secrets: they open nothing but this stack, which listens on this machine only.
@@ -36,6 +40,9 @@ WEBHOOK_SECRET = "whsec_local"  # noqa: S105
 UNSUBSCRIBE_KEY = "unsubscribe-local"
 # As many as the demo likes; SES begins with 14.
 MAILS_PER_SECOND = "500"
+# A parcel's steps take hours; here one can watch them.
+PACKING_SECONDS = "1"
+TRANSIT_SECONDS = "1"
 # What the gateway has to tell that no answer to our own requests says.
 WEBHOOK_EVENTS = "payment_intent.canceled,refund.updated,refund.failed"
 DATA_VARIABLE = "BOOKSTORE_DATA"
@@ -47,6 +54,7 @@ DEFAULT_PORTS = {
     "payment": ("PAYMENT_PORT", 8003),
     "search": ("SEARCH_PORT", 8004),
     "notification": ("NOTIFICATION_PORT", 8005),
+    "fulfillment": ("FULFILLMENT_PORT", 8006),
     "stripe": ("STRIPE_SIMULATOR_PORT", 8009),
     "postgres": ("POSTGRES_PORT", 5433),
     "valkey": ("REDIS_PORT", 6380),
@@ -58,6 +66,7 @@ _COLORS = {
     "payment": "magenta",
     "search": "blue",
     "notification": "red",
+    "fulfillment": "white",
 }
 
 
@@ -149,6 +158,10 @@ def local_stack(
             "MAILS_PER_SECOND": environment.get("MAILS_PER_SECOND", MAILS_PER_SECOND),
             "MAILBOX_URL": emulator.url,
         },
+        "fulfillment": {
+            "PACKING_SECONDS": environment.get("PACKING_SECONDS", PACKING_SECONDS),
+            "TRANSIT_SECONDS": environment.get("TRANSIT_SECONDS", TRANSIT_SECONDS),
+        },
     }
     for name in DATABASES:
         own[name]["DATABASE_URL"] = postgres.url(name)
@@ -174,7 +187,7 @@ def local_stack(
             processes.append(
                 Process(
                     name=f"{name}-{role}",
-                    argv=(sys.executable, "-m", f"{name}_service", role),
+                    argv=(*_program(name), role),
                     env={
                         **shared,
                         **own[name],
@@ -190,6 +203,13 @@ def local_stack(
     workers = {f"{name}-worker": f"http://{HOST}:{ports[f'{name}-worker']}" for name in SERVICES}
     endpoints = {**urls, **workers, "aws": emulator.url, "redis": valkey.url, **databases}
     return LocalStack(data_dir, processes, endpoints, tuple(allocator.notices))
+
+
+def _program(service: str) -> tuple[str, ...]:
+    """What runs a service, all but its role."""
+    if service in ON_NODE:
+        return (str(find_node()), str(ON_NODE[service]))
+    return (sys.executable, "-m", f"{service}_service")
 
 
 async def _apply_topology(endpoint_url: str) -> None:

@@ -5,7 +5,7 @@ Guarantee: the environment alone decides, and it decides the same for demo and t
     BOOKSTORE_STACK=embedded    processes of this machine, started for it (the default)
     BOOKSTORE_STACK=compose     containers of this machine
     BOOKSTORE_STACK=remote      wherever ORDER_URL, CATALOG_URL, PAYMENT_URL, SEARCH_URL,
-                                NOTIFICATION_URL and STRIPE_URL say
+                                NOTIFICATION_URL, FULFILLMENT_URL and STRIPE_URL say
 """
 
 import os

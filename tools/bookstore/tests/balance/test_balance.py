@@ -80,6 +80,7 @@ def sound_evidence() -> Evidence:
             *("o1/confirmed", "o2/confirmed", "o3/confirmed", "o4/rejected", "o5/rejected"),
             *("o3/refunded", "o3/cancelled"),
         ],
+        shipments={"packing": 1, "delivered": 1, "withdrawn": 1},
     )  # fmt: skip
 
 
@@ -204,6 +205,14 @@ def mails_changed_places(evidence: Evidence) -> None:
     mailbox.append("o3/confirmed")
 
 
+def parcels(**counts: int) -> Callable[[Evidence], None]:
+    def change(evidence: Evidence) -> None:
+        shipments: Any = evidence.shipments
+        shipments.update(counts)
+
+    return change
+
+
 def refused_without_reason(evidence: Evidence) -> None:
     orders: Any = evidence.orders
     orders[3] = replace(orders[3], reason="authorize_payment_timeout")
@@ -221,6 +230,8 @@ BREACHES: list[tuple[Callable[[Evidence], None], set[str]]] = [
     (mailed("o1/confirmed"), {"I6"}),
     (mails_never_arrived, {"I6"}),
     (mails_changed_places, {"I7"}),
+    (parcels(delivered=2), {"I6"}),
+    (parcels(withdrawn=0), {"I6"}),
     (number("on_hand", 96), {"I2"}),
     (number("unbalanced", 1), {"I2"}),
     (number("sold", 4), {"I2"}),
@@ -342,6 +353,6 @@ def test_the_environment_wins_over_a_running_stack_for_each_service_by_itself() 
 
 
 async def test_a_service_that_does_not_answer_is_named() -> None:
-    nowhere = Endpoints(*["http://127.0.0.1:1"] * 6)
+    nowhere = Endpoints(*["http://127.0.0.1:1"] * 7)
     with pytest.raises(UnreachableError, match=r"(order|catalog|payment) does not answer"):
         await balance_sheet(nowhere, settle_seconds=0)

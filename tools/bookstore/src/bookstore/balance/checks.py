@@ -67,7 +67,7 @@ class Evidence:
     """All documents of one moment; the ledgers are the gateway's balances by metadata key.
 
     `mails` counts by kind and state; `mailbox` names what the mail service was handed, in order
-    (None where it does not tell).
+    (None where it does not tell). `shipments` counts by status.
     """
 
     orders: Sequence[OrderRecord]
@@ -77,6 +77,7 @@ class Evidence:
     ledger_by_payment: Ledger
     mails: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     mailbox: Sequence[str] | None = None
+    shipments: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,7 @@ def sheet(
         *_messages(evidence.movements, topology),
         *_charges(evidence.ledger_by_payment),
         *_mails(evidence),
+        _shipments(evidence),
         _refusals(evidence.orders, acknowledged),
         _acknowledged(evidence, acknowledged),
     ]
@@ -327,6 +329,14 @@ def _mails(evidence: Evidence) -> list[Check]:
         ),
         _equal("I7", "mails that came after a later one", len(late), 0, _first("mail", late)),
     ]
+
+
+def _shipments(evidence: Evidence) -> Check:
+    """A parcel for each order that was ever confirmed; of a cancelled one it comes back."""
+    confirmed = sum(order.status in ("confirmed", "cancelled") for order in evidence.orders)
+    shipments = sum(evidence.shipments.values())
+    look = "GET /ops/shipments of fulfillment, and the log of fulfillment-worker"
+    return _equal("I6", "confirmed orders, each with one parcel", shipments, confirmed, look)
 
 
 def _out_of_order(mailbox: Sequence[str]) -> list[str]:

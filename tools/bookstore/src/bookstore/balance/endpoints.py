@@ -25,6 +25,7 @@ class Endpoints:
     payment: str
     search: str
     notification: str
+    fulfillment: str
     stripe: str
     aws: str | None = None
 

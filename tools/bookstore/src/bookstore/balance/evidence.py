@@ -85,11 +85,12 @@ async def _movements(client: httpx.AsyncClient, endpoints: Endpoints) -> Movemen
 
 async def _read(client: httpx.AsyncClient, endpoints: Endpoints, movements: Movements) -> Evidence:
     balances = f"{endpoints.stripe}/_simulator/ledger/balances"
-    orders, stock, mails, mailbox, by_order, by_payment = await asyncio.gather(
+    orders, stock, mails, mailbox, shipments, by_order, by_payment = await asyncio.gather(
         _orders(client, endpoints),
         _get(client, "catalog", f"{endpoints.catalog}/ops/stock"),
         _get(client, "notification", f"{endpoints.notification}/ops/mails"),
         _mailbox(client, endpoints.aws),
+        _get(client, "fulfillment", f"{endpoints.fulfillment}/ops/shipments"),
         _get(client, "stripe", balances, by="order_id"),
         _get(client, "stripe", balances, by="payment_id"),
     )
@@ -99,6 +100,7 @@ async def _read(client: httpx.AsyncClient, endpoints: Endpoints, movements: Move
         stock=stock,
         mails=mails["by_kind"],
         mailbox=mailbox,
+        shipments=shipments,
         ledger_by_order=by_order["balances"],
         ledger_by_payment=by_payment["balances"],
     )

@@ -184,7 +184,7 @@ async def running(
 ) -> AsyncIterator[tuple[BenchStack, float]]:
     """A stack on the folder, and after how many seconds it was ready.
 
-    `listeners`: with search and notification, which no order waits for.
+    `listeners`: with search, notification and fulfillment, which no order waits for.
     """
     began = time.monotonic()
     names = SERVICES if listeners else DATABASES

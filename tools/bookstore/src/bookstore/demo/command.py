@@ -27,6 +27,7 @@ from bookstore.demo.listeners import (
     searched,
 )
 from bookstore.demo.outcomes import Result, rows_of
+from bookstore.demo.parcels import dispatched, parcels_table
 from bookstore.demo.plan import TooFewBooksError, make_plan
 from bookstore.demo.play import Player, Progress
 from bookstore.demo.report import balance_table, first_failure, outcomes_table, timeline_table
@@ -106,14 +107,19 @@ async def _run(seed: int, data_dir: Path, screen: Screen, started: list[Supervis
             viewed, recommendations = await recommended(
                 shop, f"reader-{run}", list(progress.orders.values())
             )
+        with screen.waiting("waiting for a parcel"):
+            parcel = await dispatched(shop, list(progress.orders.values()))
         with screen.waiting("waiting until nothing moves, then counting"):
             checks = await balance_sheet(
                 session.endpoints, acknowledged=player.acknowledged, settle_seconds=REST_SECONDS
             )
+        if parcel is not None:  # By now it has arrived, perhaps.
+            parcel = await shop.order(parcel["order_id"])
         rows = rows_of(plan.scenarios, progress.results)
         if timeline is not None:
             screen.console.print("", timeline_table(timeline))
         screen.console.print("", outcomes_table(rows))
+        screen.console.print("", parcels_table(parcel, await shop.shipments()))
         screen.console.print("", recommendations_table(viewed, recommendations, shop.titles))
         mailbox = f"{session.endpoints.notification}/mailbox"
         screen.console.print("", mails_table(await shop.mails(), mailbox))

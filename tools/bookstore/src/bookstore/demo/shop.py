@@ -127,6 +127,13 @@ class Shop:
         found: Mapping[str, Mapping[str, int]] = census["by_kind"]
         return found
 
+    async def shipments(self) -> Mapping[str, int]:
+        """GET /ops/shipments: by status."""
+        found: Mapping[str, int] = await self._must(
+            "GET", f"{self._endpoints.fulfillment}/ops/shipments"
+        )
+        return found
+
     async def cancel(self, order_id: str, *, wait_seconds: int) -> Answer:
         """POST /orders/{id}/cancellation."""
         return await self._ask(
