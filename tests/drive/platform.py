@@ -32,6 +32,8 @@ FAST = {
     "LEASE_SECONDS": "4",
     "RECONCILE_INTERVAL_SECONDS": "300",
     "LOG_LEVEL": "WARNING",
+    # Else notification's webhook is closed.
+    "SES_WEBHOOK_SECRET": "ses-webhook-of-tests",
 }
 COMPOSE_PORTS = (
     *("ORDER_PORT", "CATALOG_PORT", "PAYMENT_PORT", "SEARCH_PORT", "NOTIFICATION_PORT"),

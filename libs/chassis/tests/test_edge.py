@@ -6,12 +6,13 @@ from typing import Annotated, Any
 import httpx
 import orjson
 import pytest
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.exc import IntegrityError
 
 from chassis import Problem
 from chassis.edge import Edge
+from chassis.methods import Methods
 from chassis.problems import MEDIA_TYPE, install_problem_handlers
 from observability.logs import ids
 
@@ -25,37 +26,49 @@ class Thing(BaseModel):
 
 
 def toy_app() -> FastAPI:
-    app = FastAPI(redirect_slashes=False)
-    install_problem_handlers(app)
-    app.add_middleware(
-        Edge, max_body_bytes=LIMIT_BYTES, media_types={"/raw": ("text/plain", "application/json")}
-    )
+    router = APIRouter()
 
-    @app.post("/things")
+    @router.post("/things")
     async def post_thing(thing: Thing) -> dict[str, Any]:
         return {"name": thing.name, **ids()}
 
-    @app.post("/raw")
+    @router.post("/raw")
     async def post_raw(request: Request) -> dict[str, int]:
         """As a webhook does, which needs the bytes to check their signature."""
         return {"bytes": len(await request.body())}
 
-    @app.get("/refused")
+    @router.get("/refused")
     async def get_refused() -> None:
         raise Problem(409, "out_of_stock", "Order fewer.", headers={"retry-after": "7"}, left=3)
 
-    @app.get("/broken")
+    @router.get("/broken")
     async def get_broken() -> None:
         raise RuntimeError("postgresql://user:secret@host failed")
 
-    @app.get("/down")
+    @router.get("/down")
     async def get_down() -> None:
         raise ConnectionRefusedError("nobody listens there")
 
-    @app.get("/wrong")
+    @router.get("/wrong")
     async def get_wrong() -> None:
         raise IntegrityError("INSERT", None, Exception("a bug of ours"))
 
+    @router.get("/shelves/{shelf}")
+    async def get_shelf(shelf: int) -> None: ...
+
+    @router.put("/shelves/{shelf}")
+    async def put_shelf(shelf: int) -> None: ...
+
+    @router.post("/shelves/all")
+    async def post_shelves() -> None: ...
+
+    app = FastAPI(redirect_slashes=False)
+    methods = Methods([router])
+    install_problem_handlers(app, methods)
+    methods.include_into(app)
+    app.add_middleware(
+        Edge, max_body_bytes=LIMIT_BYTES, media_types={"/raw": ("text/plain", "application/json")}
+    )
     return app
 
 
@@ -183,6 +196,23 @@ async def test_a_problem_carries_its_headers_and_extensions(client: httpx.AsyncC
 async def test_what_is_not_there_is_a_problem_too(client: httpx.AsyncClient) -> None:
     refused(await client.get("/nowhere"), 404, "not_found")
     refused(await client.delete("/things"), 405, "method_not_allowed")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("DELETE", "/shelves/1", "GET, PUT"),
+        ("OPTIONS", "/shelves/1", "GET, PUT"),
+        ("PUT", "/shelves/all", "POST"),
+        ("GET", "/shelves/all", "POST"),
+    ],
+)
+async def test_a_refused_method_is_told_which_the_path_has(
+    client: httpx.AsyncClient, method: str, path: str, allowed: str
+) -> None:
+    response = await client.request(method, path)
+    refused(response, 405, "method_not_allowed")
+    assert response.headers["allow"] == allowed
 
 
 async def test_a_bug_shows_neither_its_traceback_nor_a_secret(client: httpx.AsyncClient) -> None:

@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 
+from chassis.methods import Methods
 from contracts.openapi import load_openapi
 from messaging import is_outage
 
@@ -100,8 +101,8 @@ INVALID = problem_responses(
 UNAVAILABLE = problem_responses(_503="A dependency does not answer; try again later.")
 
 
-def install_problem_handlers(app: FastAPI) -> None:
-    """Answer every kind of error with a problem document."""
+def install_problem_handlers(app: FastAPI, methods: Methods) -> None:
+    """Answer every kind of error with a problem document; `methods` are the application's own."""
 
     async def on_problem(_: Request, error: Exception) -> Response:
         assert isinstance(error, Problem)
@@ -117,13 +118,15 @@ def install_problem_handlers(app: FastAPI) -> None:
         detail = "The request breaks its contract; `errors` says where."
         return Problem(422, "invalid_request", detail, errors=_fields(found)).response()
 
-    async def on_http(_: Request, error: Exception) -> Response:
+    async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
+        headers = dict(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            # A route knows its own methods only, and others may have the same path.
+            headers["Allow"] = ", ".join(methods.of(request.url.path))
         phrase = HTTPStatus(error.status_code).phrase
         code = phrase.lower().replace(" ", "_").replace("-", "_")
-        return Problem(
-            error.status_code, code, str(error.detail) + ".", headers=error.headers
-        ).response()
+        return Problem(error.status_code, code, str(error.detail) + ".", headers=headers).response()
 
     async def on_outage(request: Request, error: Exception) -> Response:
         if not is_outage(error):

@@ -15,6 +15,7 @@ from fastapi import APIRouter, FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from chassis.edge import Edge
+from chassis.methods import Methods
 from chassis.problems import UNAVAILABLE, Problem, install_problem_handlers
 from chassis.resources import NotReady, Resources
 from chassis.views import Health, MessageCensus
@@ -44,16 +45,16 @@ def build_app(
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
     )
-    install_problem_handlers(app)
+    all_routers = [*routers, _operations(resources, check or resources.check)]
+    methods = Methods(all_routers)
+    install_problem_handlers(app, methods)
     if routers:
         from fastapi_swagger import patch_fastapi  # Only who has an API shows it.
 
         app.openapi = partial(load_openapi, resources.service)  # type: ignore[method-assign]
         # With the files of the package, where FastAPI's own page loads them from a CDN.
         patch_fastapi(app, redirect_from_root_to_docs=False)
-    for router in routers:
-        app.include_router(router)
-    app.include_router(_operations(resources, check or resources.check))
+    methods.include_into(app)
     app.add_middleware(
         Edge, max_body_bytes=resources.settings.max_body_bytes, media_types=media_types
     )
