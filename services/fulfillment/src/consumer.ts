@@ -141,46 +141,56 @@ export class Consumer implements Worker {
   }
 
   async #attempt(settlement: Settlement, message: Received): Promise<void> {
-    let type = "unknown";
+    let envelope: Envelope;
     try {
-      const envelope = read(message.body);
-      type = envelope.type;
-      const age = Math.max((Date.now() - envelope.time.getTime()) / 1000, 0);
-      const fresh = await this.#traced(envelope);
-      settlement.done(message);
-      // Here, where the contracts know the name: a type out of nowhere makes no series.
-      metrics.ageSeconds.observe({ type }, age);
-      metrics.handlingSeconds.observe({ type }, seconds() - message.receivedAt);
-      metrics.handled.inc({ type, outcome: fresh ? "handled" : "duplicate" });
+      envelope = read(message.body);
     } catch (error) {
-      if (error instanceof DeadLetter) {
-        log.error(`dead letter: ${error.code}: ${error.message}`);
-        await settlement.deadLetter(message, error);
-        metrics.handled.inc({ type: "any", outcome: "dead_lettered" });
-      } else if (error instanceof RetryLater) {
-        log.info(`${type} is too early: ${error.message}`);
-        await settlement.putBack(message, error.seconds);
-        metrics.handled.inc({ type, outcome: "retried" });
-      } else {
-        await this.#retryAfterFailure(settlement, message, type, error);
-        metrics.handled.inc({ type, outcome: "failed" });
-      }
+      await this.#giveBack(settlement, message, "unknown", error);
+      return;
     }
+    await correlated(envelope.correlationId, envelope.id, async () => {
+      try {
+        await this.#carryOut(settlement, message, envelope);
+      } catch (error) {
+        await this.#giveBack(settlement, message, envelope.type, error);
+      }
+    });
   }
 
-  #traced(message: Envelope): Promise<boolean> {
+  async #carryOut(settlement: Settlement, message: Received, envelope: Envelope): Promise<void> {
+    const { type } = envelope;
+    const ageSeconds = Math.max((Date.now() - envelope.time.getTime()) / 1000, 0);
     const options = {
       kind: SpanKind.CONSUMER,
-      parent: message.traceparent,
+      parent: envelope.traceparent,
       attributes: {
         "messaging.system": "aws_sqs",
-        "messaging.message.id": message.id,
-        "messaging.message.conversation_id": message.correlationId,
+        "messaging.message.id": envelope.id,
+        "messaging.message.conversation_id": envelope.correlationId,
       },
     };
-    return correlated(message.correlationId, message.id, () =>
-      traced(`process ${message.type}`, options, () => this.#handle(message)),
-    );
+    const fresh = await traced(`process ${type}`, options, () => this.#handle(envelope));
+    settlement.done(message);
+    // Here, where the contracts know the name: a type out of nowhere makes no series.
+    metrics.ageSeconds.observe({ type }, ageSeconds);
+    metrics.handlingSeconds.observe({ type }, seconds() - message.receivedAt);
+    metrics.handled.inc({ type, outcome: fresh ? "handled" : "duplicate" });
+  }
+
+  /** What becomes of a message that could not be handled (now). */
+  async #giveBack(settlement: Settlement, message: Received, type: string, error: unknown): Promise<void> {
+    if (error instanceof DeadLetter) {
+      log.error(`dead letter: ${error.code}: ${error.message}`);
+      await settlement.deadLetter(message, error);
+      metrics.handled.inc({ type: "any", outcome: "dead_lettered" });
+    } else if (error instanceof RetryLater) {
+      log.info(`${type} is too early: ${error.message}`);
+      await settlement.putBack(message, error.seconds);
+      metrics.handled.inc({ type, outcome: "retried" });
+    } else {
+      await this.#retryAfterFailure(settlement, message, type, error);
+      metrics.handled.inc({ type, outcome: "failed" });
+    }
   }
 
   async #retryAfterFailure(settlement: Settlement, message: Received, type: string, error: unknown): Promise<void> {

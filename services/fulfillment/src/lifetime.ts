@@ -26,6 +26,7 @@ export function untilSignal(): Stopping {
     process.on(signal, () => {
       // As shells say of a program that a signal ended.
       if (asked.requested) process.exit(128 + number);
+      log.info(`asked to end by ${signal}; once more ends it at once`);
       asked.request();
     });
   }

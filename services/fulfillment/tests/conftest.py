@@ -190,7 +190,8 @@ async def gate(aws: Aws) -> AsyncIterator[Any]:
     """What stands between a test's processes and the emulator."""
     # Tests are collected by their files, not as a package.
     spec = importlib.util.spec_from_file_location("fulfillment_gate", FOLDER / "tests" / "gate.py")
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     async with module.open_gate(aws.endpoint_url, PortAllocator().pick()) as gate:
@@ -239,6 +240,7 @@ async def start(environment: dict[str, str]) -> AsyncIterator[Callable[..., Awai
             cwd=FOLDER,
             env={**environment, "HTTP_PORT": str(port), **settings},
             stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
             limit=1024 * 1024,
         )  # fmt: skip
         running = Running(process, port)

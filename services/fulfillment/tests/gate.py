@@ -3,8 +3,8 @@
 Guarantee: while nothing is closed, each request and answer passes unchanged; a closed operation is
 either refused as by a server that is down, or reaches the emulator and loses its answer, or waits.
 
-Long polls are made short on the way: one whose process is gone goes on in the emulator, and swallows
-a message.
+Long polls are made short on the way: one whose process is gone goes on in the emulator, and
+swallows a message.
 """
 
 import asyncio
