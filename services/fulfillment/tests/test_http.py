@@ -1,4 +1,4 @@
-"""The HTTP API of a running process, against its contract; and how a process starts and fails to."""
+"""The HTTP API of a running process, against its contract; how a process starts, and fails to."""
 
 import asyncio
 import uuid
