@@ -12,7 +12,7 @@ import { randomUUID } from "node:crypto";
 
 import { type DynamoDBDocumentClient, TransactWriteCommand } from "@aws-sdk/lib-dynamodb";
 
-import { codeOf, RetryLater } from "./errors.ts";
+import { codeOf, isOutage, RetryLater } from "./errors.ts";
 import * as metrics from "./metrics.ts";
 
 export type Write = NonNullable<TransactWriteCommand["input"]["TransactItems"]>[number];
@@ -122,12 +122,12 @@ export class Commits {
           left = innocent;
         } else if (isPassing(error)) {
           await pause(tried);
-        } else if (left.length > 1) {
+        } else if (left.length > 1 && !isOutage(error)) {
           // Only the guilty one is to fail.
           for (const each of left) await this.#write([each]);
           return;
         } else {
-          left[0]!.reject(error);
+          for (const each of left) each.reject(error);
           return;
         }
       }

@@ -14,8 +14,8 @@ import { jitter, Stopping, type Worker } from "./waiting.ts";
 
 const log = loggerOf("sweeper");
 
-// As many steps as one transaction takes, so that they share it.
-const PAGE = 18;
+// As many steps, of four items each, as one transaction takes: so they share it.
+const PAGE = 24;
 const PUT_OFF_MILLISECONDS = 60_000;
 const STEPS: Partial<Record<Shipment["status"], string>> = {
   packing: "dispatch shipment",

@@ -95,6 +95,15 @@ test("a unit that DynamoDB cannot take fails alone", async () => {
   assert.deepEqual(ends.map((end) => end.status), ["fulfilled", "rejected", "fulfilled"]);
 });
 
+test("an outage is not asked about again for each unit", async () => {
+  const down = Object.assign(new Error("refused"), { code: "ECONNREFUSED" });
+  const dynamodb = new FakeDynamoDB(() => down);
+  const commits = dynamodb.commits();
+  const ends = await Promise.allSettled(["a", "b", "c"].map((name) => commits.commit(unit(name))));
+  assert.deepEqual(ends.map((end) => end.status), ["rejected", "rejected", "rejected"]);
+  assert.equal(dynamodb.transactions.length, 1);
+});
+
 test("a conflict with others is tried again", async () => {
   let conflicts = 2;
   const dynamodb = new FakeDynamoDB((items) => (conflicts-- > 0 ? items.map(() => "TransactionConflict") : undefined));
