@@ -1,4 +1,6 @@
-"""One order's trace is one connected tree, from the HTTP request to the last consumer."""
+"""One order's trace is one connected tree, from the HTTP request to the last consumer, through the
+service in TypeScript and back.
+"""
 
 import asyncio
 import json
@@ -14,11 +16,13 @@ CONSUMERS = {
     "process CapturePayment",
     "process PaymentCaptured",
     "process OrderConfirmed",
+    "process ShipmentDispatched",
+    "process ShipmentDelivered",
 }
 
 SERVICES = {
     *("order-web", "order-worker", "catalog-worker", "payment-worker"),
-    *("search-worker", "notification-worker"),
+    *("search-worker", "notification-worker", "fulfillment-worker"),
 }
 
 

@@ -118,8 +118,8 @@ def sheet(
         *_sagas(evidence),
         *_messages(evidence.movements, topology),
         *_charges(evidence.ledger_by_payment),
-        *_mails(evidence),
         _shipments(evidence),
+        *_mails(evidence),
         _refusals(evidence.orders, acknowledged),
         _acknowledged(evidence, acknowledged),
     ]

@@ -16,6 +16,12 @@ from rich.text import Text
 from bookstore.demo.report import plain_table
 from bookstore.demo.shop import Shop
 
+# Who tells whom of each step, by which message.
+_TOLD_BY = {
+    "confirmed": ("[green]order[/] → fulfillment", "OrderConfirmed"),
+    "dispatched": ("fulfillment → [green]order[/]", "ShipmentDispatched"),
+    "delivered": ("fulfillment → [green]order[/]", "ShipmentDelivered"),
+}
 PATIENCE_SECONDS = 20.0
 POLL_SECONDS = 0.1
 
@@ -39,9 +45,11 @@ def parcels_table(order: Mapping[str, Any] | None, counts: Mapping[str, int]) ->
     whose = f": {order['order_id']}, {order['shipment']['tracking_code']}" if order else ""
     table = plain_table(f"One order's parcel{whose}")
     table.add_column("offset", justify="right", width=10)
-    table.add_column("", ratio=1)
+    table.add_column("parcel", width=12)
+    table.add_column("from → to", width=18)
+    table.add_column("message", ratio=1)
     for status, offset in _steps(order) if order else ():
-        table.add_row(offset, status)
+        table.add_row(offset, f"[bold]{status}[/]", *_TOLD_BY[status])
     table.caption = Text(
         "all parcels: " + ", ".join(f"{count:,} {status}" for status, count in counts.items()),
         "dim",
