@@ -44,15 +44,51 @@ def test_pages_of_a_past_service_are_removed_and_other_files_are_kept(
     assert mine.exists()
 
 
+@pytest.mark.parametrize(
+    ("file", "old", "new", "fault"),
+    [
+        (
+            "search/asyncapi.yaml",
+            "channels/OrderConfirmed",
+            "channels/No",
+            "there is no channel No",
+        ),
+        ("order/openapi.yaml", "responses/NotFound", "responses/No", "responses/No leads nowhere"),
+        ("order/openapi.yaml", "schemas/OrderPage", "schemas/No", "schemas/No leads nowhere"),
+        (
+            "order/schemas/OrderRejected.json",
+            "common/code.json",
+            "common/no.json",
+            "no.json is not",
+        ),
+    ],
+)
 def test_contracts_that_contradict_themselves_are_told_without_a_traceback(
+    file: str,
+    old: str,
+    new: str,
+    fault: str,
+    copied: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    document = copied / file
+    text = document.read_text(encoding="utf-8")
+    assert old in text
+    document.write_text(text.replace(old, new), encoding="utf-8")
+    assert run("--contracts", copied, "--output", tmp_path / "site") == 2
+    printed = capsys.readouterr().out
+    assert printed.startswith("error: ")
+    assert fault in printed
+    assert not (tmp_path / "site").exists()
+
+
+def test_a_service_named_like_another_page_is_refused(
     copied: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    document = copied / "search" / "asyncapi.yaml"
-    text = document.read_text(encoding="utf-8")
-    document.write_text(text.replace("channels/OrderConfirmed", "channels/Nothing"), "utf-8")
+    (copied / "search").rename(copied / "schemas")
     assert run("--contracts", copied, "--output", tmp_path / "site") == 2
-    assert "error: contracts/search/asyncapi.yaml" in capsys.readouterr().out
-    assert not (tmp_path / "site").exists()
+    assert "no service can be named schemas" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("spoiled", ["order/asyncapi.yaml", "common/money.json"])

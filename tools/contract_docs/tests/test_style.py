@@ -16,7 +16,7 @@ NAMES = [("ink", f"{kind}-paper") for kind in ("command", "reply", "event")]
 
 def modes(style: str) -> dict[str, dict[str, str]]:
     """The colours by name, for each mode; what the dark one does not say is as in the light one."""
-    light, dark = style.split("@media (prefers-color-scheme: dark)")[:2]
+    light, dark = style.split("@media screen and (prefers-color-scheme: dark)")
     colours = [dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", text)) for text in (light, dark)]
     return {"light": colours[0], "dark": colours[0] | colours[1]}
 

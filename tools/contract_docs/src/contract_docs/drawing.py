@@ -34,9 +34,9 @@ WIDE = Geometry(
     service_width=lambda service: max(186, len(service) * 11 + 30),
     service_height=78,
     service_gap=34,
-    port_gap=18,
+    port_gap=24,
     port_margin=18,
-    bend=58,
+    bend=68,
     slot_gap=14,
     thread_width=10,
     margin=8,
@@ -91,8 +91,8 @@ def path(placed: PlacedRoute) -> str:
         if index % 2:
             parts.append("L" + _at(end))
         else:
-            middle = (start[1] + end[1]) / 2
-            bend = _at((start[0], middle)), _at((end[0], middle)), _at(end)
+            y = placed.bends[index // 2]
+            bend = _at((start[0], y)), _at((end[0], y)), _at(end)
             parts.append("C" + " ".join(bend))
     return "".join(parts)
 

@@ -14,6 +14,7 @@ from urllib.parse import quote, urlencode
 
 from contract_docs.examples import example_of
 from contract_docs.fields import Field, Lookup, Named, fields, resolved, rows, type_of
+from contracts.generate.source import ContractsError
 
 METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
 # As RFC 9110 has them: Python's own names changed between its versions, and pages must not.
@@ -134,8 +135,12 @@ def read_http_api(
     }
 
     def lookup(reference: str) -> Named:
-        # Inside of shared schemas, references are still the paths of files.
-        return schemas[reference.rpartition("/")[2]] if reference[0] == "#" else files(reference)
+        if not reference.startswith("#"):
+            return files(reference)  # Inside of shared schemas they are still the paths of files.
+        found = schemas.get(reference.rpartition("/")[2])
+        if found is None:
+            raise _leads_nowhere(document, reference)
+        return found
 
     declared = document.get("tags", [])
     by_tag: dict[str, list[Operation]] = {tag["name"]: [] for tag in declared}
@@ -189,9 +194,16 @@ def _follow(document: Mapping[str, Any], node: Mapping[str, Any]) -> dict[str, A
     while "$ref" in node:
         target: Any = document
         for part in node["$ref"].removeprefix("#/").split("/"):
+            if part not in target:
+                raise _leads_nowhere(document, node["$ref"])
             target = target[part]
         node = target
     return dict(node)
+
+
+def _leads_nowhere(document: Mapping[str, Any], reference: str) -> ContractsError:
+    title = document["info"].get("title", "one service")
+    return ContractsError([f"openapi.yaml of {title}: the $ref {reference} leads nowhere"])
 
 
 def _parameter(declared: Mapping[str, Any], lookup: Lookup) -> Parameter:

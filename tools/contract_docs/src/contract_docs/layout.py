@@ -25,6 +25,8 @@ SWEEPS = 12
 # A sweep ends in the optimum that is nearest to where it began, so it begins in many places: with
 # every order of the services in their layers, and with every route first. About a second's worth.
 STARTS = 600
+# How near to a service a line bends at the nearest, as a share of the room between the rows.
+NEAREST_BEND = 0.28
 
 Point = tuple[float, float]
 
@@ -66,11 +68,13 @@ class Box:
 class PlacedRoute:
     """A route's line, from the sender to the receiver, and its label's place.
 
-    Lines bend between an even point and the odd one after it, and are straight otherwise.
+    Lines bend between an even point and the odd one after it, at the height that `bends` has for
+    each of these, and are straight otherwise.
     """
 
     route: Route
     points: tuple[Point, ...]
+    bends: tuple[float, ...]
     label: Box
 
 
@@ -102,6 +106,8 @@ class _Chain:
     slots: list[_Slot]
     label: _Slot
     hangs: bool
+    points: list[Point] = field(default_factory=list)
+    bends: list[float] = field(default_factory=list)
 
 
 @dataclass
@@ -269,48 +275,61 @@ def _drawn(graph: _Graph, geometry: Geometry) -> Layout:
         height = slot.height
         return Box(slot.x - slot.width / 2, (top + end - height) / 2, slot.width, height)
 
-    lines = _lines(graph, spans, geometry)
+    for chain in graph.chains:
+        chain.points = _points(chain, spans)
+        chain.bends = [(start[1] + end[1]) / 2 for start, end in pairwise(chain.points)][::2]
+    for slot in graph.services.values():
+        for side in range(2):
+            _spread(graph.chains, slot, spans[id(slot)][side], geometry)
     return Layout(
         width=right - left,
         height=bottom - geometry.bend + geometry.margin,
         services={service: box(slot) for service, slot in graph.services.items()},
-        routes=[
-            PlacedRoute(chain.route, tuple(points), box(chain.label))
-            for chain, points in zip(graph.chains, lines, strict=True)
-        ],
+        routes=[_placed(chain, box(chain.label)) for chain in graph.chains],
     )
 
 
-def _lines(
-    graph: _Graph, spans: Mapping[int, tuple[float, float]], geometry: Geometry
-) -> list[list[Point]]:
-    """Every chain's points from its sender to its receiver; the ends spread over the services."""
-    lines = []
-    ends: dict[tuple[int, float], list[tuple[float, int, int]]] = {}
-    for number, chain in enumerate(graph.chains):
-        upper, *between, lower = chain.slots
-        points = [(upper.x, spans[id(upper)][1])]
-        if chain.hangs:
-            top, bottom = spans[id(chain.label)]
-            reach = chain.label.width / 4 * (1 if upper.x <= lower.x else -1)
-            near, far = chain.label.x - reach, chain.label.x + reach
-            middle = (top + bottom) / 2
-            points += [(near, top), (near, middle), (far, middle), (far, top)]
-        for slot in [] if chain.hangs else between:
-            points += [(slot.x, y) for y in spans[id(slot)]]
-        points.append((lower.x, spans[id(lower)][1 if chain.hangs else 0]))
-        lines.append(points)
-        ends.setdefault((id(upper), points[0][1]), []).append((points[1][0], number, 0))
-        ends.setdefault((id(lower), points[-1][1]), []).append((points[-2][0], number, -1))
-    slots = {id(slot): slot for slot in graph.services.values()}
-    for (slot_id, y), attached in ends.items():
-        slot = slots[slot_id]
-        room = slot.width - 2 * geometry.port_margin
-        step = min(geometry.port_gap * 2, room / max(len(attached) - 1, 1))
-        first = slot.x - step * (len(attached) - 1) / 2
-        for place, (_, number, end) in enumerate(sorted(attached)):
-            lines[number][end] = (first + step * place, y)
-    return [
-        points if chain.slots[0].service == chain.route.sender else points[::-1]
-        for chain, points in zip(graph.chains, lines, strict=True)
+def _points(chain: _Chain, spans: Mapping[int, tuple[float, float]]) -> list[Point]:
+    """From the upper service's middle to the lower one's."""
+    upper, *between, lower = chain.slots
+    start, end = (upper.x, spans[id(upper)][1]), (lower.x, spans[id(lower)][0])
+    if not chain.hangs:
+        return [start, *((slot.x, y) for slot in between for y in spans[id(slot)]), end]
+    top, bottom = spans[id(chain.label)]
+    reach = chain.label.width / 4 * (1 if upper.x <= lower.x else -1)
+    near, far, middle = chain.label.x - reach, chain.label.x + reach, (top + bottom) / 2
+    hanging = [(near, top), (near, middle), (far, middle), (far, top)]
+    return [start, *hanging, (lower.x, spans[id(lower)][1])]
+
+
+def _spread(chains: list[_Chain], slot: _Slot, y: float, geometry: Geometry) -> None:
+    """Give every line at one side of a service a port, by where it goes to.
+
+    Those that go far aside bend nearer to the service, and so run clear of the ones between.
+    """
+    ends = [
+        (chain.points[1 if end == 0 else -2], number, end)
+        for number, chain in enumerate(chains)
+        for end in (0, -1)
+        if chain.slots[end] is slot and chain.points[end][1] == y
     ]
+    ends.sort(key=lambda each: (each[0][0], each[1], each[2]))
+    room = slot.width - 2 * geometry.port_margin
+    step = min(geometry.port_gap * 2, room / max(len(ends) - 1, 1))
+    ports = [slot.x + step * (place - (len(ends) - 1) / 2) for place in range(len(ends))]
+    leftward = sum(
+        next_point[0] < port for (next_point, _, _), port in zip(ends, ports, strict=True)
+    )
+    for place, ((next_point, number, end), port) in enumerate(zip(ends, ports, strict=True)):
+        on_its_side = leftward if place < leftward else len(ends) - leftward
+        from_outside = place if place < leftward else len(ends) - 1 - place
+        share = NEAREST_BEND + (1 - 2 * NEAREST_BEND) * (from_outside + 0.5) / on_its_side
+        chains[number].points[end] = (port, y)
+        chains[number].bends[end] = y + (next_point[1] - y) * share
+
+
+def _placed(chain: _Chain, label: Box) -> PlacedRoute:
+    points, bends = tuple(chain.points), tuple(chain.bends)
+    if chain.slots[0].service != chain.route.sender:
+        points, bends = points[::-1], bends[::-1]
+    return PlacedRoute(chain.route, points, bends, label)

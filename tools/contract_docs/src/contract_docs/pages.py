@@ -20,6 +20,7 @@ from contract_docs.views import (
     file_lookup,
     message_view,
 )
+from contracts.generate.source import ContractsError
 
 STYLE = "style.css"
 # What tells a page of ours from any other file in the output folder.
@@ -50,6 +51,8 @@ def render(contracts_root: Path) -> dict[str, str]:
         ),
     }
     for service in documents.services:
+        if f"{service}.html" in site:
+            raise ContractsError([f"no service can be named {service}: the site has such a page"])
         site[f"{service}.html"] = _service(environment, documents, service, apis.get(service))
     return site
 

@@ -12,7 +12,7 @@ from typing import Any
 from contract_docs.documents import COMMON_PAGE, Documents
 from contract_docs.examples import example_of
 from contract_docs.fields import Field, Lookup, Named, fields
-from contracts.generate.source import Message
+from contracts.generate.source import ContractsError, Message
 
 
 @dataclass(frozen=True)
@@ -66,12 +66,14 @@ def common_by_title(documents: Documents) -> dict[str, Named]:
 
 
 def file_lookup(documents: Documents) -> Lookup:
-    """What the relative paths in schema files lead to; read_documents has checked that they do."""
+    """What the relative paths in schema files lead to: always to a shared schema."""
     by_title = common_by_title(documents)
 
     def lookup(reference: str) -> Named:
-        stem = PurePosixPath(reference.partition("#")[0]).stem
-        return by_title[documents.contracts.common[stem]["title"]]
+        target = documents.contracts.common.get(PurePosixPath(reference).stem)
+        if target is None:
+            raise ContractsError([f"{reference} is not in contracts/common"])
+        return by_title[target["title"]]
 
     return lookup
 
