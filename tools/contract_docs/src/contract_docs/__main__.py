@@ -69,4 +69,7 @@ def _apply(output: Path, site: dict[str, str], changes: dict[str, str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
