@@ -1,1 +1,5 @@
-"""One static page a service and a map of the messages, from the contracts."""
+"""Static pages from the contracts: a map of who sends what to whom and one page a service."""
+
+from contract_docs.pages import render
+
+__all__ = ["render"]
