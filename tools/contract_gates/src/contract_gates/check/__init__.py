@@ -1,4 +1,4 @@
-"""`contract_gates check`: whether the contracts are sound, and what is derived from them up to date."""
+"""`contract_gates check`: are the contracts sound, and is what is derived from them up to date?"""
 
 import argparse
 
