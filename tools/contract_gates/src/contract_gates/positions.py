@@ -58,9 +58,9 @@ class Document:
             line, node = found
         return line
 
-    def repeated_keys(self) -> Iterator[tuple[str, int]]:
-        """Every key that stands a second time in its mapping, with its line: parsers drop one."""
-        return _repeated(self._root, set())
+    def repeated_keys(self) -> Iterator[tuple[str | int, ...]]:
+        """The way to every key that stands in its mapping before: parsers drop one of the two."""
+        return _repeated(self._root, (), set())
 
 
 def _child(node: Any, part: str | int) -> tuple[int, Any] | None:
@@ -75,17 +75,19 @@ def _child(node: Any, part: str | int) -> tuple[int, Any] | None:
     return None
 
 
-def _repeated(node: Any, visited: set[int]) -> Iterator[tuple[str, int]]:
+def _repeated(
+    node: Any, at: tuple[str | int, ...], visited: set[int]
+) -> Iterator[tuple[str | int, ...]]:
     if id(node) in visited:  # An alias leads to the node of its anchor once more.
         return
     visited.add(id(node))
     if isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            yield from _repeated(item, visited)
+        for index, item in enumerate(node.value):
+            yield from _repeated(item, (*at, index), visited)
     if isinstance(node, yaml.MappingNode):
         known: set[str] = set()
         for key, value in node.value:
             if key.value in known:
-                yield key.value, key.start_mark.line + 1
+                yield (*at, key.value)
             known.add(key.value)
-            yield from _repeated(value, visited)
+            yield from _repeated(value, (*at, key.value), visited)
