@@ -32,17 +32,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object, for machines")
     for name, default, what in (
-        ("contracts", HERE.contracts, "the contracts"),
-        ("package", HERE.package, "the derived files"),
-        ("services", HERE.services, "the services' code"),
-        ("site", HERE.site, "the derived pages"),
+        ("contracts", HERE.contracts, "the contracts are"),
+        ("package", HERE.package, "the derived files are"),
+        ("services", HERE.services, "the services' code is"),
+        ("site", HERE.site, "the derived pages are"),
     ):
         parser.add_argument(
             f"--{name}",
             metavar="DIR",
             type=Path,
             default=default,
-            help=f"where {what} are (default: {HERE.shown(default)})",
+            help=f"where {what} (default: {HERE.shown(default)})",
         )
 
 
@@ -78,7 +78,7 @@ def _summary(asked: list[str], findings: list[Finding], errors: list[Finding]) -
     warnings = len(findings) - len(errors)
     warned = f", {warnings} warning{'s' * (warnings != 1)}" if warnings else ""
     if not errors:
-        return f"{len(asked)} gates passed{warned}: {', '.join(asked)}"
+        return f"{len(asked)} gate{'s' * (len(asked) != 1)} passed{warned}: {', '.join(asked)}"
     failed = [name for name in asked if any(each.rule.startswith(f"{name}/") for each in errors)]
     passed = len(asked) - len(failed)
     return (

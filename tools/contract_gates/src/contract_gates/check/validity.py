@@ -25,10 +25,12 @@ METASCHEMA = jsonschema_rs.Draft202012Validator(
 
 
 def validity(context: Context) -> Iterator[Finding]:
-    """What the parsers, the meta-schema and the references say."""
-    yield from _schemas(context.sources)
-    yield from _references(context.sources)
-    yield from _by_node(context.sources)
+    """What the meta-schema and the references say; if they are content, what the parsers say.
+
+    The parsers would only repeat those faults, once for each document that refers to the file.
+    """
+    faults = [*_schemas(context.sources), *_references(context.sources)]
+    yield from faults or _by_node(context.sources)
 
 
 def _schemas(sources: Sources) -> Iterator[Finding]:
