@@ -32,8 +32,8 @@ class Document:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        text = path.read_text(encoding="utf-8")
         try:
+            text = path.read_text(encoding="utf-8")
             # YAML is a superset of JSON as people write it: one way to the lines serves both.
             loader = yaml.CSafeLoader(text)
             self._root = loader.get_single_node()
@@ -41,11 +41,12 @@ class Document:
                 self.data: Any = json.loads(text)
             else:
                 self.data = loader.construct_document(self._root) if self._root else None
-        except yaml.MarkedYAMLError as error:
-            line = error.problem_mark.line + 1 if error.problem_mark else 1
-            raise UnreadableError(path, line, str(error.problem)) from None
         except json.JSONDecodeError as error:
             raise UnreadableError(path, error.lineno, error.msg) from None
+        except (yaml.YAMLError, ValueError) as error:  # A UnicodeDecodeError is a ValueError.
+            mark = getattr(error, "problem_mark", None)
+            reason = str(getattr(error, "problem", None) or error).splitlines()[0]
+            raise UnreadableError(path, mark.line + 1 if mark else 1, reason) from None
 
     def line_of(self, pointer: Pointer) -> int:
         """The 1-based line on which the part's key (in a list, the item itself) stands."""

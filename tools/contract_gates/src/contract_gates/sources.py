@@ -52,6 +52,19 @@ class Part:
                 yield str(name), Part(held.document, (*held.pointer, name), value)
 
 
+def references(part: Part) -> Iterator[Part]:
+    """Every part that is a `$ref`."""
+    if isinstance(part.data, list):
+        for index in range(len(part.data)):
+            yield from references(part.step(index))
+    if isinstance(part.data, dict):
+        if isinstance(part.data.get("$ref"), str):
+            yield part
+        for key in part.data:
+            if key not in VERBATIM:
+                yield from references(part.step(key))
+
+
 class DanglingError(Exception):
     """A `$ref` that leads nowhere; `part` is where it stands."""
 

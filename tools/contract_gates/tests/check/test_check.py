@@ -13,7 +13,7 @@ from contract_gates.check.derived import ARTEFACTS, stale
 from contract_gates.check.gates import GATES, check
 from contract_gates.check.handlers import handlers
 from contract_gates.check.http import http
-from contract_gates.implementations import Implementation
+from contract_gates.implementations import Implementation, ask_elsewhere
 from contract_gates.sources import Folders, Sources
 
 Edit = Callable[[str, str, str], None]
@@ -38,7 +38,7 @@ def test_finding_is_one_line_with_place_rule_and_remedy(
         "contracts/order/schemas/OrderConfirmed.json:22: lint/arrays-are-bounded: "
         "the array has no limit. Add maxItems"
     )
-    assert re.fullmatch(r"1 finding; 0 of 1 gates passed, not lint, \d+\.\d s", summary)
+    assert re.fullmatch(r"1 finding; 0 of 1 gate passed, not lint, \d+\.\d s", summary)
 
 
 def test_passing_run_says_which_gates_and_how_long(capsys: pytest.CaptureFixture[str]) -> None:
@@ -100,11 +100,14 @@ def test_what_is_sent_and_unread_is_a_warning_that_passes(
     assert summary.startswith("1 gate passed, 1 warning: topology")
 
 
-def test_file_that_does_not_parse_is_all_that_is_found(folders: Folders, edit: Edit) -> None:
+def test_file_that_does_not_parse_is_all_that_is_found(
+    folders: Folders, edit: Edit, capsys: pytest.CaptureFixture[str]
+) -> None:
     edit("order/openapi.yaml", "paths:\n", "paths: [\n")
-    (finding,) = check(folders, GATES)
-    assert (finding.file, finding.rule) == ("contracts/order/openapi.yaml", "parse/unreadable")
-    assert finding.line > 1
+    assert main(["check", "--contracts", str(folders.contracts)]) == 1
+    finding, summary = capsys.readouterr().out.splitlines()
+    assert re.match(r"contracts/order/openapi.yaml:\d+: parse/unreadable: ", finding)
+    assert summary.startswith("1 finding; no gate can judge contracts that do not parse, ")
 
 
 def test_gate_that_cannot_judge_says_so(folders: Folders, edit: Edit) -> None:
@@ -150,6 +153,12 @@ def test_handler_and_receive_that_miss_each_other_are_both_found(folders: Folder
     ]
     assert "receives StockLevelChanged" in found[0].message
     assert "handles OrderRejected" in found[1].message
+
+
+def test_service_whose_code_cannot_be_imported_is_told_apart(tmp_path: Path) -> None:
+    answer = ask_elsewhere(["nobody"], tmp_path)["nobody"]
+    assert answer.fault is not None
+    assert "No module named 'nobody_service'" in answer.fault
 
 
 def test_service_without_a_python_package_is_not_asked(folders: Folders, tmp_path: Path) -> None:

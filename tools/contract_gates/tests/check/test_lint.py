@@ -224,3 +224,12 @@ def test_exemption_that_exempts_nothing_is_a_finding(
     (finding,) = check(folders, ["lint"])
     assert finding.rule == "lint/needless-exemption"
     assert "/properties/currency is exempted from arrays-are-bounded" in finding.message
+
+
+def test_enum_of_a_schema_that_an_event_refers_to_counts_as_the_events(
+    folders: Folders, edit: Edit
+) -> None:
+    edit("common/stock-repair.json", '"$ref": "./code.json"', '"enum": ["held", "sold"]')
+    (finding,) = check(folders, ["lint"])
+    assert finding.rule == "lint/enums-of-events-are-closed"
+    assert finding.file == "contracts/common/stock-repair.json"

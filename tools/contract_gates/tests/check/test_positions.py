@@ -21,9 +21,9 @@ tags:
 """
 
 
-def written(folder: Path, name: str, text: str) -> Path:
+def written(folder: Path, name: str, text: str, encoding: str = "utf-8") -> Path:
     path = folder / name
-    path.write_text(text, encoding="utf-8")
+    path.write_text(text, encoding=encoding)
     return path
 
 
@@ -72,3 +72,10 @@ def test_what_does_not_parse_is_named_with_its_line(
         Document(written(tmp_path, name, text))
     assert caught.value.line == line
     assert caught.value.path.name == name
+
+
+@pytest.mark.parametrize(("text", "encoding"), [("a: \u00e9\n", "latin-1"), ("a: \x00\n", "utf-8")])
+def test_what_is_no_text_is_named(tmp_path: Path, text: str, encoding: str) -> None:
+    with pytest.raises(UnreadableError) as caught:
+        Document(written(tmp_path, "a.yaml", text, encoding))
+    assert caught.value.reason

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from time import monotonic
 
+from contract_gates.check.context import CannotAskError
 from contract_gates.check.gates import GATES, check
 from contract_gates.findings import Finding
 from contract_gates.sources import Folders
@@ -53,7 +54,11 @@ def run(options: argparse.Namespace) -> int:
         return 2
     folders = Folders(options.contracts, options.package, options.services, options.site)
     started = monotonic()
-    findings = check(folders, options.only)
+    try:
+        findings = check(folders, options.only)
+    except CannotAskError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
     seconds = monotonic() - started
     errors = [each for each in findings if each.level == "error"]
     if options.json:
@@ -75,16 +80,20 @@ def _gates(text: str) -> list[str]:
 
 
 def _summary(asked: list[str], findings: list[Finding], errors: list[Finding]) -> str:
-    warnings = len(findings) - len(errors)
-    warned = f", {warnings} warning{'s' * (warnings != 1)}" if warnings else ""
+    warnings = _counted(len(findings) - len(errors), "warning")
+    warned = f", {warnings}" if len(findings) > len(errors) else ""
     if not errors:
-        return f"{len(asked)} gate{'s' * (len(asked) != 1)} passed{warned}: {', '.join(asked)}"
+        return f"{_counted(len(asked), 'gate')} passed{warned}: {', '.join(asked)}"
+    found = f"{_counted(len(errors), 'finding')}{warned}"
     failed = [name for name in asked if any(each.rule.startswith(f"{name}/") for each in errors)]
+    if not failed:
+        return f"{found}; no gate can judge contracts that do not parse"
     passed = len(asked) - len(failed)
-    return (
-        f"{len(errors)} finding{'s' * (len(errors) != 1)}{warned}; {passed} of {len(asked)} gates "
-        f"passed, not {', '.join(failed) or 'one could be asked'}"
-    )
+    return f"{found}; {passed} of {_counted(len(asked), 'gate')} passed, not {', '.join(failed)}"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _print_json(findings: list[Finding], asked: list[str], seconds: float) -> None:

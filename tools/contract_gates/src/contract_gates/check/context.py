@@ -11,6 +11,10 @@ from contract_gates.implementations import Implementation, ask_elsewhere
 from contract_gates.sources import Sources
 
 
+class CannotAskError(Exception):
+    """What a gate needs is not there, whatever the contracts say; the text says what to do."""
+
+
 class Context:
     """One run's. Gates run side by side, and may ask it from any thread."""
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import jsonschema_rs
 
-from contract_gates.check.context import Context
+from contract_gates.check.context import CannotAskError, Context
 from contract_gates.findings import Finding
 from contract_gates.positions import Document
-from contract_gates.sources import ROOT, VERBATIM, Part, Sources
+from contract_gates.sources import ROOT, Part, Sources, references
 
 NODE_TOOLS = ROOT / "tools" / "node"
 METASCHEMA = jsonschema_rs.Draft202012Validator(
@@ -58,19 +58,6 @@ def _references(sources: Sources) -> Iterator[Finding]:
                 )
 
 
-def references(part: Part) -> Iterator[Part]:
-    """Every part that is a `$ref`."""
-    if isinstance(part.data, list):
-        for index in range(len(part.data)):
-            yield from references(part.step(index))
-    if isinstance(part.data, dict):
-        if isinstance(part.data.get("$ref"), str):
-            yield part
-        for key in part.data:
-            if key not in VERBATIM:
-                yield from references(part.step(key))
-
-
 def _by_node(sources: Sources) -> Iterator[Finding]:
     documents = {
         str(part.document.path): part.document
@@ -100,7 +87,7 @@ def _line(fault: dict[str, Any], document: Document | None) -> int:
 def _faults(files: list[str]) -> list[dict[str, Any]]:
     node = Path(sys.prefix) / "bin" / "node"
     if not node.exists() or not (NODE_TOOLS / "node_modules").exists():
-        raise FileNotFoundError("tools/node is not installed, which holds the parsers: make setup")
+        raise CannotAskError("tools/node is not installed, which holds the parsers: make setup")
     done = subprocess.run(
         [str(node), "lint.mjs", *files],
         cwd=NODE_TOOLS,
@@ -109,6 +96,6 @@ def _faults(files: list[str]) -> list[dict[str, Any]]:
         check=False,
     )
     if done.returncode:
-        raise RuntimeError(f"tools/node/lint.mjs gave up: {done.stderr.strip()}")
+        raise CannotAskError(f"tools/node/lint.mjs gave up: {done.stderr.strip()}")
     # The same fault is met once for each document that refers to the file.
     return [json.loads(line) for line in dict.fromkeys(done.stdout.splitlines())]

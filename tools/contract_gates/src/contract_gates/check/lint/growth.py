@@ -1,10 +1,11 @@
 """Rules that leave room to grow: old readers stand new messages, and new readers old ones."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from contract_gates.check.lint.breach import Breach
 from contract_gates.check.lint.schemas import schemas
-from contract_gates.sources import Part, Sources
+from contract_gates.sources import Sources, references
 
 CLOSED = "x-closed"
 
@@ -36,9 +37,9 @@ def absent_is_not_null(sources: Sources) -> Iterator[Breach]:
 
 def enums_of_events_are_closed(sources: Sources) -> Iterator[Breach]:
     """On the day on which an enum gets one more value, all older readers refuse the message."""
-    received = {str(part.document.path) for part in _commands(sources)}
+    sent = _files_of_events(sources)
     for schema in schemas(sources):
-        is_sent = schema.use == "message" and str(schema.part.document.path) not in received
+        is_sent = schema.part.document.path in sent
         if is_sent and "enum" in schema.part.data and not schema.part.data.get(CLOSED):
             yield Breach(
                 schema.part,
@@ -47,12 +48,25 @@ def enums_of_events_are_closed(sources: Sources) -> Iterator[Breach]:
             )
 
 
-def _commands(sources: Sources) -> Iterator[Part]:
-    """The schemas of commands: their owner reads them, and may widen what it takes."""
-    by_path = {part.document.path: part for _, part in sources.messages()}
-    for _, document in sources.asyncapi():
-        for name, message in document.each("components", "messages"):
-            path = document.document.path.parent / "schemas" / f"{name}.json"
-            tags = [tag.get("name") for tag in message.data.get("tags", [])]
-            if "command" in tags and path in by_path:
-                yield by_path[path]
+def _files_of_events(sources: Sources) -> set[Path]:
+    """The schemas of events and replies and what they refer to; a command's reader is its owner,
+    who may take more than before.
+    """
+    commands = _commands(sources)
+    waiting = [part for _, part in sources.messages() if part.document.path not in commands]
+    files: set[Path] = set()
+    while waiting:
+        part = waiting.pop()
+        if part.document.path not in files:
+            files.add(part.document.path)
+            waiting.extend(filter(None, map(sources.followed, references(part))))
+    return files
+
+
+def _commands(sources: Sources) -> set[Path]:
+    return {
+        document.document.path.parent / "schemas" / f"{name}.json"
+        for _, document in sources.asyncapi()
+        for name, message in document.each("components", "messages")
+        if "command" in [tag.get("name") for tag in message.data.get("tags", [])]
+    }
