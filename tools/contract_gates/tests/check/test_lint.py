@@ -1,5 +1,6 @@
 """Each rule of the house fires where it is broken, and nowhere in the contracts as they are."""
 
+import shutil
 from collections.abc import Callable
 
 import pytest
@@ -233,3 +234,15 @@ def test_enum_of_a_schema_that_an_event_refers_to_counts_as_the_events(
     (finding,) = check(folders, ["lint"])
     assert finding.rule == "lint/enums-of-events-are-closed"
     assert finding.file == "contracts/common/stock-repair.json"
+
+
+def test_later_version_is_called_after_its_message_and_its_number(
+    folders: Folders, edit: Edit
+) -> None:
+    schemas = folders.contracts / "order" / "schemas"
+    shutil.copy(schemas / "OrderConfirmed.json", schemas / "OrderConfirmedV2.json")
+    edit("order/schemas/OrderConfirmedV2.json", '"OrderConfirmed"', '"OrderConfirmedV2"')
+    (finding,) = check(folders, ["lint"])
+    assert "$id" in finding.message
+    edit("order/schemas/OrderConfirmedV2.json", "OrderConfirmed:1", "OrderConfirmed:2")
+    assert check(folders, ["lint"]) == []

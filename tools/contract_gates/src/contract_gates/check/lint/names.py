@@ -7,6 +7,9 @@ from contract_gates.check.lint.breach import Breach
 from contract_gates.check.lint.schemas import operations, properties
 from contract_gates.sources import Part, Sources
 
+MAJOR = "[1-9][0-9]*"
+# A later major version may stand beside the first: ReserveStockV2.
+VERSIONED = re.compile(f"(.+)V({MAJOR})")
 WORDS = re.compile(r"[A-Z][a-z0-9]*")
 SNAKE_CASE = re.compile(r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$")
 # Participles that a command cannot be mistaken for; and those that may be either.
@@ -70,11 +73,12 @@ def schemas_are_named_after_their_files(sources: Sources) -> Iterator[Breach]:
     """A copied file that keeps its title takes the other's place in the generated models."""
     for owner, part in sources.messages():
         stem = part.document.path.stem
-        yield from _named(part, stem, f"urn:bookstore:{owner}:{stem}")
+        name, version = _without_version(stem)
+        yield from _named(part, stem, f"urn:bookstore:{owner}:{name}", version or MAJOR)
     for part in sources.common():
         stem = part.document.path.stem
         title = "".join(word.capitalize() for word in stem.split("-"))
-        yield from _named(part, title, f"urn:bookstore:common:{stem}")
+        yield from _named(part, title, f"urn:bookstore:common:{stem}", MAJOR)
 
 
 def properties_are_snake_case(sources: Sources) -> Iterator[Breach]:
@@ -86,10 +90,10 @@ def properties_are_snake_case(sources: Sources) -> Iterator[Breach]:
             )
 
 
-def _named(part: Part, title: str, prefix: str) -> Iterator[Breach]:
+def _named(part: Part, title: str, prefix: str, version: str) -> Iterator[Breach]:
     if part.data.get("title") != title:
         yield Breach(part.at("title") or part, "the title is not the file's name", f"Write {title}")
-    if not re.fullmatch(re.escape(prefix) + ":[1-9][0-9]*", str(part.data.get("$id"))):
+    if not re.fullmatch(f"{re.escape(prefix)}:{version}", str(part.data.get("$id"))):
         yield Breach(
             part.at("$id") or part, "the $id is of another form", f"Write {prefix}:<major>"
         )
@@ -105,4 +109,10 @@ def _tags(message: Part) -> set[str]:
 
 
 def _words(name: str) -> list[str]:
-    return [word.lower() for word in WORDS.findall(name)] or [name]
+    return [word.lower() for word in WORDS.findall(_without_version(name)[0])] or [name]
+
+
+def _without_version(name: str) -> tuple[str, str | None]:
+    """The message's own name, and the version that its file or type is called after, if any."""
+    found = VERSIONED.fullmatch(name)
+    return (found[1], found[2]) if found else (name, None)
