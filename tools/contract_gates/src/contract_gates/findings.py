@@ -6,6 +6,9 @@ One guarantee: a finding is never without a remedy, so whoever reads it knows wh
 from dataclasses import dataclass
 from typing import Literal
 
+# A warning passes; it asks people to look.
+Level = Literal["error", "warning"]
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Finding:
@@ -16,7 +19,7 @@ class Finding:
     rule: str  # e.g. lint/description, diff/field-removed
     message: str  # what is wrong
     remedy: str  # what to do
-    level: Literal["error", "warning"] = "error"
+    level: Level = "error"
 
     def __str__(self) -> str:
         prefix = "warning: " if self.level == "warning" else ""
