@@ -11,11 +11,14 @@ from messaging.consumer import Handle
 
 
 class QueueWorker:
-    """Consumes the service's one queue with the settings that all services share."""
+    """Consumes the service's one queue with the settings that all services share.
+
+    `handle` is what becomes of each message.
+    """
 
     def __init__(self, resources: Resources, handle: Handle) -> None:
         self._resources = resources
-        self._handle = handle
+        self.handle = handle
         self._consumer: Consumer | None = None
         self._stopping = asyncio.Event()
 
@@ -34,7 +37,7 @@ class QueueWorker:
             self._resources.sqs,
             queue_url=queue_url,
             dead_letter_url=dead_letter_url,
-            handle=self._handle,
+            handle=self.handle,
             visibility_seconds=settings.visibility_seconds,
             max_in_flight=settings.max_messages_in_flight,
         )

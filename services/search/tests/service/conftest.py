@@ -75,7 +75,7 @@ async def shop(settings: Any) -> AsyncIterator[Shop]:
         app = build_app(SERVICE.title, resources, parts.routers(), check=parts.check)
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://search") as http:
-            yield Shop(parts, http, resources, parts.workers[0]._handle)  # type: ignore[attr-defined]
+            yield Shop(parts, http, resources, parts.workers[0].handle)  # type: ignore[attr-defined]
         for close in parts.closers:
             await close()
 

@@ -18,7 +18,10 @@ def main(arguments: list[str] | None = None) -> int:
         gate.add_arguments(command)
         command.set_defaults(run=gate.run)
     options = parser.parse_args(arguments)
-    code: int = options.run(options)
+    try:
+        code: int = options.run(options)
+    except KeyboardInterrupt:
+        return 130  # As a shell reports what SIGINT ended.
     return code
 
 

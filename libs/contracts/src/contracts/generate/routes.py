@@ -5,9 +5,10 @@ send it. One rule for each pair of receiver and sender keeps that exact: a singl
 names and all sources would also match names from the wrong source.
 """
 
+from pathlib import Path
 from typing import Any
 
-from contracts.generate.source import Contracts, ContractsError
+from contracts.generate.source import Contracts, ContractsError, Fault
 
 BUS = "bookstore"
 DAY_SECONDS = 86_400
@@ -57,33 +58,51 @@ def topology(contracts: Contracts) -> dict[str, Any]:
     }
 
 
-def unsound(contracts: Contracts) -> list[str]:
+def unsound(contracts: Contracts) -> list[Fault]:
     """What must not be: received but never sent, or on another bus."""
     sent = {name for names in contracts.sends.values() for name in names}
     faults = [
-        f"{service} receives {name}, which nobody sends"
+        Fault(
+            f"{service} receives {name}, which nobody sends",
+            "let its owner send it, or receive it no longer",
+            *_operation(contracts, service, "receive", name),
+        )
         for service in contracts.services
         for name in contracts.receives[service]
         if name not in sent
     ]
     faults += [
-        f"{name} is on the bus {message.bus}; there is only {BUS}"
+        Fault(
+            f"{name} is on the bus {message.bus}; there is only {BUS}",
+            f"write bus: {BUS}",
+            contracts.root / message.owner / "asyncapi.yaml",
+            ("channels", name, "x-eventbridge", "bus"),
+        )
         for name, message in contracts.messages.items()
         if message.bus != BUS
     ]
     return faults
 
 
-def unread(contracts: Contracts) -> list[str]:
+def unread(contracts: Contracts) -> list[Fault]:
     """What is sent, nobody receives and no `x-audience: public` explains: worth a warning."""
     received = {name for names in contracts.receives.values() for name in names}
     return [
-        f"{service} sends {name}, which nobody receives (meant for others? declare it on the "
-        "channel: x-audience: public)"
+        Fault(
+            f"{service} sends {name}, which nobody receives",
+            "meant for others? declare it on the channel (x-audience: public); else receive it",
+            *_operation(contracts, service, "send", name),
+        )
         for service in contracts.services
         for name in contracts.sends[service]
         if name not in received and not contracts.messages[name].public
     ]
+
+
+def _operation(
+    contracts: Contracts, service: str, action: str, name: str
+) -> tuple[Path, tuple[str, ...]]:
+    return contracts.root / service / "asyncapi.yaml", ("operations", f"{action}{name}")
 
 
 def _service(contracts: Contracts, service: str) -> dict[str, Any]:
@@ -115,7 +134,10 @@ def _rule(contracts: Contracts, receiver: str, sender: str) -> dict[str, Any] | 
         return None
     pattern = {"detail-type": names, "source": [f"{BUS}.{sender}"]}
     if len(str(pattern)) > PATTERN_LIMIT:
-        raise ContractsError([f"{receiver} receives more from {sender} than one rule can name"])
+        what = f"{receiver} receives more from {sender} than one rule can name"
+        remedy = f"a pattern has {PATTERN_LIMIT} characters at most: split the receiver"
+        file = contracts.root / receiver / "asyncapi.yaml"
+        raise ContractsError([Fault(what, remedy, file, ("operations",))])
     return {
         "name": f"{BUS}-{receiver}-from-{sender}",
         "description": f"What {receiver} receives from {sender}",
