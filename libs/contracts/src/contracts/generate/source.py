@@ -5,6 +5,7 @@ nowhere is an error here, so the generators only ever see a whole.
 """
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ class ContractsError(Exception):
 
 @dataclass(frozen=True)
 class Message:
-    """One message as its owner's documents declare it.
+    """One major version of a message as its owner's documents declare it.
 
     `sources` may put it on the bus; a `public` one is meant for others than these services, too.
     """
@@ -41,24 +42,44 @@ class Message:
     public: bool
     schema: dict[str, Any] = field(repr=False)
 
+    @property
+    def model(self) -> str:
+        """What its schema file and its types are called: the name, from version 2 on with it."""
+        return model_name(self.name, self.version)
+
+
+def model_name(name: str, version: int) -> str:
+    """ReserveStock for version 1, ReserveStockV2 for version 2."""
+    return name if version == 1 else f"{name}V{version}"
+
 
 @dataclass(frozen=True)
 class Contracts:
-    """All documents. `sends` and `receives` are message names by service, in document order."""
+    """All documents. `sends` and `receives` are message names by service, in document order.
+
+    `messages` holds the newest version of each; `older` those that are still carried beside it.
+    """
 
     root: Path
     messages: dict[str, Message]
     common: dict[str, dict[str, Any]]
     sends: dict[str, tuple[str, ...]]
     receives: dict[str, tuple[str, ...]]
+    older: tuple[Message, ...] = ()
+
+    @property
+    def all_messages(self) -> list[Message]:
+        """Every version of every message, by name and version."""
+        found = [*self.messages.values(), *self.older]
+        return sorted(found, key=lambda message: (message.name, message.version))
 
     @property
     def services(self) -> list[str]:
         return sorted(self.sends)
 
     def owned_by(self, service: str) -> list[Message]:
-        owned = [message for message in self.messages.values() if message.owner == service]
-        return sorted(owned, key=lambda message: message.name)
+        """Every version of the messages that the service's documents declare, in that order."""
+        return [message for message in self.all_messages if message.owner == service]
 
 
 def read_contracts(root: Path) -> Contracts:
@@ -71,14 +92,17 @@ def read_contracts(root: Path) -> Contracts:
         raise ContractsError([f"{root} holds no contracts; name the folder with --contracts"])
     faults: list[str] = []
     messages: dict[str, Message] = {}
+    older: list[Message] = []
     for service, document in documents.items():
-        for message in _owned_messages(root, service, document, faults):
-            if message.name in messages:
-                faults.append(
-                    f"{message.name}: owned by {service} and {messages[message.name].owner}"
-                )
+        owned = _owned_messages(root, service, document, faults)
+        for message in sorted(owned, key=lambda each: each.version):
+            before = messages.get(message.name)
+            if before is not None and before.owner != service:
+                faults.append(f"{message.name}: owned by {service} and {before.owner}")
+            elif before is not None:
+                older.append(before)
             messages[message.name] = message
-        faults.extend(_schemas_without_channel(root, service, messages))
+        faults.extend(_schemas_without_channel(root, service, owned))
     sends: dict[str, tuple[str, ...]] = {}
     receives: dict[str, tuple[str, ...]] = {}
     for service, document in documents.items():
@@ -87,30 +111,35 @@ def read_contracts(root: Path) -> Contracts:
     common = {path.stem: _json(path) for path in sorted((root / "common").glob("*.json"))}
     if faults:
         raise ContractsError(faults)
-    return Contracts(root, messages, common, sends, receives)
+    return Contracts(root, messages, common, sends, receives, tuple(older))
 
 
 def _owned_messages(
     root: Path, service: str, document: dict[str, Any], faults: list[str]
 ) -> list[Message]:
     found = []
-    for name, channel in document["channels"].items():
-        if "$ref" in channel:
-            continue
+    for name, model, channel in _carried(document):
         where = f"contracts/{service}/asyncapi.yaml: channel {name}"
-        path = root / service / "schemas" / f"{name}.json"
-        declared = document["components"]["messages"].get(name)
+        path = root / service / "schemas" / f"{model}.json"
+        declared = document["components"]["messages"].get(model)
         if channel.get("address") != name or declared is None:
-            faults.append(f"{where}: its address and its one message must be named {name}")
+            faults.append(f"{where}: its address and its message must be named {name}")
             continue
-        if declared["payload"] != {"$ref": f"./schemas/{name}.json"} or not path.exists():
-            faults.append(f"{where}: its payload must be ./schemas/{name}.json")
+        if declared["payload"] != {"$ref": f"./schemas/{model}.json"} or not path.exists():
+            faults.append(f"{where}: the payload of {model} must be ./schemas/{model}.json")
             continue
         schema = _json(path)
         prefix, _, version = schema.get("$id", "").rpartition(":")
         if prefix != f"urn:bookstore:{service}:{name}" or not version.isdecimal():
             faults.append(
                 f"{path.name}: $id must be urn:bookstore:{service}:{name}:<major version>"
+            )
+            continue
+        if model != model_name(name, int(version)):
+            right = model_name(name, int(version))
+            faults.append(
+                f"{path.name}: version {version} stands in a file, and under a title and a message "
+                f"name of its own, {right}, beside the versions before it"
             )
             continue
         kinds = [tag["name"] for tag in declared.get("tags", []) if tag["name"] in KINDS]
@@ -140,11 +169,20 @@ def _owned_messages(
     return found
 
 
-def _schemas_without_channel(root: Path, service: str, messages: dict[str, Message]) -> list[str]:
+def _carried(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Each of the service's own channels with each message that it carries: one a version."""
+    for name, channel in document["channels"].items():
+        if "$ref" not in channel:
+            for model in channel.get("messages") or {name: None}:
+                yield name, model, channel
+
+
+def _schemas_without_channel(root: Path, service: str, owned: list[Message]) -> list[str]:
+    carried = {message.model for message in owned}
     return [
         f"contracts/{service}/schemas/{path.name}: no channel carries it"
         for path in sorted((root / service / "schemas").glob("*.json"))
-        if path.stem not in messages
+        if path.stem not in carried
     ]
 
 
