@@ -6,19 +6,24 @@ speak up are exactly those listed, so neither a miss nor a false alarm passes.
 
 import copy
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 import yaml
 
-from contract_gates.diff import compare
+from contract_gates.diff.compare import compare_releases, read_release
+from contract_gates.findings import Finding
 from contracts.generate.routes import topology
 from contracts.generate.source import read_contracts
 
-Change = Callable[[Any], None]
+Change = Callable[[Any], object]
+# libyaml's, where PyYAML was built with it.
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 class Seed(NamedTuple):
@@ -303,13 +308,22 @@ def edited(file: Path) -> Iterator[Any]:
     """The file's content, to be changed; it must be another afterwards."""
     is_json = file.suffix == ".json"
     text = file.read_text(encoding="utf-8")
-    content = json.loads(text) if is_json else yaml.safe_load(text)
+    content = json.loads(text) if is_json else yaml.load(text, Loader=LOADER)
     before = copy.deepcopy(content)
     yield content
     assert content != before, "the change changes nothing"
-    file.write_text(
-        json.dumps(content, indent=2) if is_json else yaml.safe_dump(content), encoding="utf-8"
-    )
+    changed = json.dumps(content, indent=2) if is_json else yaml.dump(content, Dumper=DUMPER)
+    file.write_text(changed, encoding="utf-8")
+
+
+# The contracts as they are, read once for all changes.
+released = cache(read_release)
+
+
+def compare(
+    base: Path, head: Path, base_topology: Mapping[str, Any] | None = None
+) -> list[Finding]:
+    return compare_releases(released(base), read_release(head), base_topology=base_topology)
 
 
 def rules(base: Path, head: Path) -> set[str]:

@@ -12,6 +12,8 @@ from typing import Any
 
 import yaml
 
+# libyaml's, ten times as fast, where PyYAML was built with it.
+_SAFE_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 KINDS = ("command", "reply", "event")
 # A channel's x-audience: `public` is an event for whoever listens, services outside of these
 # contracts included, so it may have no receiver here.
@@ -85,7 +87,7 @@ class Contracts:
 def read_contracts(root: Path) -> Contracts:
     """Read the folder `contracts/`; raises ContractsError with all the faults found."""
     documents = {
-        path.parent.name: yaml.safe_load(path.read_text(encoding="utf-8"))
+        path.parent.name: yaml.load(path.read_text(encoding="utf-8"), Loader=_SAFE_LOADER)  # noqa: S506
         for path in sorted(root.glob("*/asyncapi.yaml"))
     }
     if not documents:

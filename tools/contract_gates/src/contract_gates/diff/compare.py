@@ -33,8 +33,20 @@ def compare(
     the contracts but in the derivation, such as retention times, is then compared as well. Raises
     ContractsError where one of the folders contradicts itself.
     """
-    old, new = _release(base), _release(head)
-    notes = Notes(head.resolve())
+    return compare_releases(
+        read_release(base), read_release(head), upcasters=upcasters, base_topology=base_topology
+    )
+
+
+def compare_releases(
+    old: Release,
+    new: Release,
+    *,
+    upcasters: Upcasters = UPCASTERS,
+    base_topology: Mapping[str, Any] | None = None,
+) -> list[Finding]:
+    """As `compare`, of folders that have been read."""
+    notes = Notes(new.folder.root)
     compare_messages(old, new, notes)
     compare_versions(old, new, upcasters, notes)
     compare_http(old, new, notes)
@@ -43,5 +55,6 @@ def compare(
     return notes.findings
 
 
-def _release(folder: Path) -> Release:
+def read_release(folder: Path) -> Release:
+    """A contracts folder, ready to be compared; raises ContractsError."""
     return Release(read_contracts(folder), Folder(folder))
