@@ -11,7 +11,7 @@ here is judged only where both sides say the same.
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -28,6 +28,8 @@ FIELD_UNREAD = "field-unread"
 NOTES = frozenset({FIELD_UNWRITTEN, FIELD_UNREAD})
 
 _Path = tuple[str, ...]
+# A schema that contains itself does not stand alone, so no value can be tried on it.
+_UNUSABLE = (jsonschema_rs.ReferencingError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -83,9 +85,18 @@ def _accepts(reader: Schema, writer: Schema, path: _Path) -> Iterator[Reason]:
             continue
         if len(readers) == 1 and not _says_one_of(reader):
             yield from _one_by_one(reader, readers[0], each, path)
-        elif not _fits_one(reader, readers, each, path):
+        elif not all(_fits_one(reader, readers, kind, path) for kind in _by_type(each)):
             text = "none of the alternatives that are read is sure to fit what may be written"
             yield _reason("alternatives", path, text, "anyOf", reader, each.source)
+
+
+def _by_type(shape: Shape) -> list[Shape]:
+    """One shape for each type: an alternative may take the one, and another the other."""
+    if shape.values is not None:
+        return [shape]
+    kinds = [shape.types & {"integer", "number"}]
+    kinds += [frozenset({each}) for each in shape.types - {"integer", "number"}]
+    return [replace(shape, types=kind) for kind in kinds if kind]
 
 
 def _fits_one(reader: Schema, readers: list[Shape], writer: Shape, path: _Path) -> bool:
@@ -111,6 +122,10 @@ def _says_one_of(schema: Schema) -> bool:
 
 def _one_by_one(schema: Schema, reader: Shape, writer: Shape, path: _Path) -> Iterator[Reason]:
     """Keyword by keyword, what the reader asks and the writer does not promise."""
+    values = _few_values(writer)
+    if values is not None and (reader.values is not None or writer.values is not None):
+        yield from _values_accepted(schema, reader, writer, values, path)
+        return
     for keyword, value in reader.unjudged.items():
         if keyword not in writer.unjudged or meaning(writer.unjudged[keyword]) != meaning(value):
             text = f"whether {keyword} lets everything through cannot be judged"
@@ -119,10 +134,6 @@ def _one_by_one(schema: Schema, reader: Shape, writer: Shape, path: _Path) -> It
     if excess:
         text = f"{_listed(excess)} may be written, {_listed(reader.types)} is read"
         yield _reason("type", path, text, "type", reader.source, writer.source)
-        return
-    values = _few_values(writer)
-    if values is not None and (reader.values is not None or writer.values is not None):
-        yield from _values_accepted(schema, reader, writer, values, path)
         return
     if reader.values is not None:
         text = f"more may be written than {_listed(map(repr, reader.values))}"
@@ -282,7 +293,10 @@ def _few_values(shape: Shape) -> list[Any] | None:
 
 def _refused(reader: Schema, writer: Shape, values: list[Any]) -> list[Any]:
     """Those of the writer's own values that the reader's schema refuses."""
-    written, read = _validator(writer.source), _validator(reader)
+    try:
+        written, read = _validator(writer.source), _validator(reader)
+    except _UNUSABLE:
+        return values
     return [each for each in values if written.is_valid(each) and not read.is_valid(each)]
 
 
@@ -294,7 +308,7 @@ def _validator(schema: Any) -> jsonschema_rs.Draft202012Validator:
 def _is_empty(shape: Shape) -> bool:
     """Whether it is plain to see that nothing passes; a writer of nothing breaks no reader."""
     if shape.values is not None:
-        return not any(map(_validator(shape.source).is_valid, shape.values))
+        return not _refused(False, shape, list(shape.values))
     return not shape.types & EVERY_TYPE
 
 

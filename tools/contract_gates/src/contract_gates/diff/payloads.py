@@ -82,8 +82,8 @@ def _arrays(shape: Shape) -> Payloads:
     least = int(shape.limit("minItems"))
     most = int(min(shape.limit("maxItems"), least + _MANY))
     items = st.integers() if shape.items is None else _of(shape.items)
-    if most == 0:
-        return st.just([])
+    if most == 0 or items.is_empty:
+        return st.just([]) if least == 0 else st.nothing()
     return st.lists(
         items, min_size=least, max_size=most, unique_by=repr if shape.is_unique else None
     )
@@ -93,7 +93,11 @@ def _objects(shape: Shape) -> Payloads:
     named = {name: _of(each) for name, each in shape.properties.items()}
     further = {name: st.just(1) for name in shape.required - named.keys()}
     needed = {name: each for name, each in named.items() if name in shape.required} | further
-    optional = {name: each for name, each in named.items() if name not in shape.required}
+    optional = {
+        name: each
+        for name, each in named.items()
+        if name not in shape.required and not each.is_empty
+    }
     fields = st.fixed_dictionaries(needed, optional=optional)
     if not shape.is_free:
         return fields
