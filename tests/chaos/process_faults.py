@@ -15,7 +15,6 @@ from redis.asyncio import Redis
 
 from bookstore.local_stack import DATABASES, HOST, SERVICES
 from chaos.fault import Fault
-from chaos.old_code import old_code
 from chaos.stage import (
     HTTP_KEY_LEASE_SECONDS,
     INSTANCES,
@@ -26,6 +25,7 @@ from chaos.stage import (
     Stage,
     another_port,
 )
+from drive.old_code import old_code
 from faults.barriers import arm, barrier_file, clock_file, disarm, write
 from stack import HttpReady, StackError, Supervisor
 

@@ -11,9 +11,9 @@ from chaos.fault import plan
 from chaos.kinds import KINDS
 from chaos.load import Placed, Wish, wishes
 from chaos.network_faults import CutInMessage, LostCommitReply
-from chaos.old_code import old_code
 from chaos.process_faults import Kill, KillAtBarrier
 from chaos.run import Options, perform
+from drive.old_code import old_code
 
 
 def test_seed_decides_faults_and_orders() -> None:

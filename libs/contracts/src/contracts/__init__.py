@@ -12,6 +12,7 @@ from contracts.registry import (
     message_type_of,
 )
 from contracts.topology import Topology, load_topology
+from contracts.upcasters import UPCASTERS, NoUpcasterError, Upcaster, Upcasters, upcast
 from contracts.validation import (
     ContractViolationError,
     encode,
@@ -23,11 +24,15 @@ from contracts.validation import (
 
 __all__ = [
     "MESSAGES",
+    "UPCASTERS",
     "ContractViolationError",
     "Kind",
     "MessageType",
+    "NoUpcasterError",
     "Topology",
     "UnknownMessageError",
+    "Upcaster",
+    "Upcasters",
     "encode",
     "load_topology",
     "message_type",
@@ -35,5 +40,6 @@ __all__ = [
     "or_missing",
     "or_none",
     "parse",
+    "upcast",
     "validate",
 ]

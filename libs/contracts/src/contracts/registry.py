@@ -81,7 +81,10 @@ def _all() -> tuple[MessageType, ...]:
             owner=entry["owner"],
             version=entry["version"],
             kind=entry["kind"],
-            model=getattr(import_module(f"contracts.models.{entry['owner']}"), entry["name"]),
+            model=getattr(
+                import_module(f"contracts.models.{entry['owner']}"),
+                schemas[entry["dataschema"]]["title"],
+            ),
             dataschema=entry["dataschema"],
             schema=schemas[entry["dataschema"]],
         )

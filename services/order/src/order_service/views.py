@@ -59,14 +59,6 @@ class OrderView(View):
     timeline: list[TimelineEntry] | None = None
 
 
-class OrderEvent(View):
-    """One event of an order's stream; `data` is JSON, of an entry, or of the order at the end."""
-
-    id: Annotated[str, Field(pattern="^[0-9]{1,9}$")]
-    event: Literal["timeline", "outcome"]
-    data: Annotated[str, Field(json_schema_extra={"contentMediaType": "application/json"})]
-
-
 class OrderPage(View):
     """A page of orders; `next_cursor` is absent on the last."""
 

@@ -15,7 +15,7 @@ _UNUSED_IN_COPIES = ("$id", "$schema", "title", "examples")
 
 def bundle(contracts: Contracts) -> dict[str, dict[str, Any]]:
     """Every message's self-contained schema by its `$id`, plus the envelope's."""
-    roots = [message.schema for message in contracts.messages.values()]
+    roots = [message.schema for message in contracts.all_messages]
     roots.append(contracts.common["envelope"])
     roots.append(contracts.common["problem"])
     return {root["$id"]: _stand_alone(root, contracts) for root in roots}

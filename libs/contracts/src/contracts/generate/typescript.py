@@ -50,7 +50,8 @@ def _compiled(schema: dict[str, Any]) -> str:
 
 
 def _by_name(contracts: Contracts) -> str:
-    names = sorted(contracts.messages)
+    by_model = {message.model: message for message in contracts.all_messages}
+    names = sorted(by_model)
     lines = [
         "",
         "/** Every message by its name. */",
@@ -60,7 +61,7 @@ def _by_name(contracts: Contracts) -> str:
         "",
         "/** The `dataschema` of every message, which is the `$id` of its schema. */",
         "export const DATASCHEMAS = {",
-        *(f'  {name}: "{contracts.messages[name].schema["$id"]}",' for name in names),
+        *(f'  {name}: "{by_model[name].schema["$id"]}",' for name in names),
         "} as const satisfies Record<keyof Messages, string>;",
     ]
     return "\n".join(lines) + "\n"

@@ -1,7 +1,8 @@
-"""The code before this one, for a deploy: what ran until now runs on beside what comes.
+"""Code before the present one, for a deploy: what ran until now runs on beside what comes.
 
-Guarantee: the old code fits the present database: its migrations are the same. Where there is no
-such commit (or no git at all), it is a copy of the present code.
+Guarantee: what is unpacked is the product of one commit, whole, and importable by PYTHONPATH alone.
+Without a commit named, it is the newest other code that fits the present database, its migrations
+being the same; where there is no such commit (or no git at all), a copy of the present code.
 """
 
 import asyncio
@@ -23,18 +24,21 @@ _MIGRATIONS = "services/*/src/*/migrations"
 _CAREFULLY: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
 
 
-async def old_code(folder: Path) -> tuple[str, str]:
-    """Unpack it below `folder`, once; its short commit id, and the PYTHONPATH that leads to it."""
-    return await asyncio.to_thread(_unpack, folder)
+async def old_code(folder: Path, commit: str | None = None) -> tuple[str, str]:
+    """Unpack it below `folder`, once; its short commit id, and the PYTHONPATH that leads to it.
+
+    Raises subprocess.CalledProcessError where a commit is named that is not there.
+    """
+    return await asyncio.to_thread(_unpack, folder, commit)
 
 
-def _unpack(folder: Path) -> tuple[str, str]:
+def _unpack(folder: Path, commit: str | None) -> tuple[str, str]:
     tree = folder / "code"
     name = folder / "commit"
     if not name.exists():
         shutil.rmtree(tree, ignore_errors=True)  # Of an attempt that was broken off.
         tree.mkdir(parents=True)
-        commit = _commit_before()
+        commit = commit or _commit_before()
         if commit is None:
             for part in ("libs", "services"):
                 shutil.copytree(ROOT / part, tree / part)
