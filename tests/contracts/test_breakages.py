@@ -17,7 +17,7 @@ import pytest
 
 from contract_gates.check.derived import ARTEFACTS
 from contract_gates.check.gates import GATES, check
-from contract_gates.findings import Finding
+from contract_gates.findings import Finding, Level
 from contract_gates.sources import ROOT, Folders
 
 try:
@@ -135,6 +135,7 @@ class Breakage:
     edit: Edit
     # The services whose code is copied and asked; none where the gate asks for no code.
     code: list[str] = field(default_factory=list)
+    level: Level = "error"
 
     @property
     def gate(self) -> str:
@@ -148,20 +149,19 @@ def asked(service: str, name: str, rule: str, edit: Edit) -> Breakage:
 
 BREAKAGES = [
     # What only a comparison with the last release can see.
-    Breakage("required field removed", "diff", without(CONFIRMED, "total")),
-    Breakage("optional field removed", "diff", without(UNAVAILABLE, "detail")),
-    Breakage("optional made required", "diff", value(UNAVAILABLE, "required", ["order_id", "reason", "detail"])),
-    Breakage("enum of a reply narrowed", "diff", text(DECLINED, '        "expired_card",\n', "")),
-    Breakage("enum of a reply widened", "diff", text(DECLINED, '"expired_card",', '"expired_card",\n        "stolen_card",')),
-    Breakage("type changed", "diff", value(MONEY, "properties/amount_minor/type", "string")),
-    Breakage("maximum tightened", "diff", value(MONEY, "properties/amount_minor/maximum", 100)),
-    Breakage("maxLength tightened", "diff", value("contracts/common/detail.json", "maxLength", 50)),
-    Breakage("pattern tightened", "diff", value(MONEY, "properties/currency/pattern", "^(EUR|USD)$")),
-    Breakage("new required request field", "diff", text(ORDER_API, "required: [customer_id, lines, payment_method]\n      properties:\n", "required: [customer_id, lines, payment_method, note]\n      properties:\n        note: {type: string, maxLength: 9, description: A note.}\n")),
-    Breakage("HTTP endpoint removed", "diff", removed(CATALOG_API, "  /ops/stock:\n", "components:\n")),
-    Breakage("response property removed", "diff", both(text(CATALOG_API, "        available: {type: integer, minimum: 0, description: Copies on hand that are not reserved.}\n", ""), text(CATALOG_API, "price, available, version", "price, version"))),
-    Breakage("message renamed everywhere", "diff", renamed("OrderRejected", "OrderRefused")),
-    Breakage("version changed in place", "diff", text(CONFIRMED, "OrderConfirmed:1", "OrderConfirmed:2")),
+    Breakage("required field removed", "diff/old-consumer-required", without(CONFIRMED, "total")),
+    Breakage("optional field removed", "diff/field-removed", without(UNAVAILABLE, "detail"), level="warning"),
+    Breakage("optional made required", "diff/old-message-required", value(UNAVAILABLE, "required", ["order_id", "reason", "detail"])),
+    Breakage("enum of a reply narrowed", "diff/old-message-enum", text(DECLINED, '        "expired_card",\n', "")),
+    Breakage("enum of a reply widened", "diff/old-consumer-enum", text(DECLINED, '"expired_card",', '"expired_card",\n        "stolen_card",')),
+    Breakage("type changed", "diff/old-message-type", value(MONEY, "properties/amount_minor/type", "string")),
+    Breakage("maximum tightened", "diff/old-message-maximum", value(MONEY, "properties/amount_minor/maximum", 100)),
+    Breakage("maxLength tightened", "diff/old-message-length", value("contracts/common/detail.json", "maxLength", 50)),
+    Breakage("pattern tightened", "diff/old-message-pattern", value(MONEY, "properties/currency/pattern", "^(EUR|USD)$")),
+    Breakage("new required request field", "diff/request-required", text(ORDER_API, "required: [customer_id, lines, payment_method]\n      properties:\n", "required: [customer_id, lines, payment_method, note]\n      properties:\n        note: {type: string, maxLength: 9, description: A note.}\n")),
+    Breakage("HTTP endpoint removed", "diff/endpoint-removed", removed(CATALOG_API, "  /ops/stock:\n", "components:\n")),
+    Breakage("response property removed", "diff/response-required", both(text(CATALOG_API, "        available: {type: integer, minimum: 0, description: Copies on hand that are not reserved.}\n", ""), text(CATALOG_API, "price, available, version", "price, version"))),
+    Breakage("message renamed everywhere", "diff/message-removed", renamed("OrderRejected", "OrderRefused")),
     # Who sends what to whom.
     Breakage("message renamed by its owner alone", "topology/unsound", text(ORDER, "  OrderRejected:\n    address: OrderRejected", "  OrderRefused:\n    address: OrderRefused")),
     Breakage("address changed", "topology/unsound", text(CATALOG, "address: ReserveStock", "address: reserve-stock")),
@@ -192,6 +192,7 @@ BREAKAGES = [
     Breakage("file that does not parse", "parse/unreadable", text(MONEY, '"type": "object",', '"type": "object"')),
     # What the house says.
     Breakage("description missing", "lint/properties-are-described", text(CONFIRMED, '"description": "What is ordered."', '"x-note": ""')),
+    Breakage("version changed in place", "lint/schemas-are-named-after-their-files", text(CONFIRMED, "OrderConfirmed:1", "OrderConfirmed:2")),
     Breakage("example missing", "lint/messages-have-examples", value(CONFIRMED, "examples", [])),
     Breakage("null allowed", "lint/absent-is-not-null", value(UNAVAILABLE, "properties/note", {**NOTE, "type": ["string", "null"]})),
     Breakage("unknown fields refused", "lint/readers-are-tolerant", value(CONFIRMED, "additionalProperties", False)),
@@ -246,9 +247,10 @@ def test_breakage_is_caught_by_its_gate(breakage: Breakage, tmp_path: Path) -> N
     before = everything_in(tmp_path)
     breakage.edit(tmp_path)
     assert everything_in(tmp_path) != before
-    errors = [each for each in found_by(breakage.gate, folders) if each.level == "error"]
-    caught = [each for each in errors if each.rule.startswith(breakage.rule)]
-    assert caught, f"only found: {list(map(str, errors))}"
+    found = found_by(breakage.gate, folders)
+    caught = [each for each in found if each.rule == breakage.rule]
+    assert caught, f"only found: {list(map(str, found))}"
+    assert {each.level for each in caught} == {breakage.level}
     assert all(each.file and each.remedy for each in caught)
 
 

@@ -16,7 +16,6 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -24,6 +23,7 @@ from fastapi import FastAPI
 from chassis import Parts, QueueWorker, Service
 from chassis.resources import Resources
 from chassis.web import build_app
+from contract_gates.sources import Folders
 from contracts import MESSAGES, MessageType
 from messaging import Envelope
 from messaging.errors import ContractViolation, UnknownMessage
@@ -119,13 +119,14 @@ async def ask(name: str) -> Implementation:
         return Implementation(fault=f"{type(error).__name__}: {error}".splitlines()[0])
 
 
-def ask_elsewhere(names: Sequence[str], services: Path) -> dict[str, Implementation]:
-    """Ask each service in a process with an environment of its own; `services` holds the code."""
-    paths = [str((services / name / "src").resolve()) for name in names]
+def ask_elsewhere(names: Sequence[str], folders: Folders) -> dict[str, Implementation]:
+    """Ask each service in a process with an environment of its own, on these derived files."""
+    code = [*(folders.services / name / "src" for name in names), folders.package.parent]
+    paths = [*(str(path.resolve()) for path in code), os.environ.get("PYTHONPATH", "")]
     with tempfile.TemporaryDirectory() as folder:  # For what a service keeps in files of its own.
         done = subprocess.run(
             [sys.executable, "-m", "contract_gates.implementations", *names],
-            env={**os.environ, **NOWHERE, "PYTHONPATH": os.pathsep.join(paths)},
+            env={**os.environ, **NOWHERE, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
             cwd=folder,
             capture_output=True,
             text=True,

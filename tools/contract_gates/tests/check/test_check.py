@@ -156,7 +156,7 @@ def test_handler_and_receive_that_miss_each_other_are_both_found(folders: Folder
 
 
 def test_service_whose_code_cannot_be_imported_is_told_apart(tmp_path: Path) -> None:
-    answer = ask_elsewhere(["nobody"], tmp_path)["nobody"]
+    answer = ask_elsewhere(["nobody"], Folders(services=tmp_path))["nobody"]
     assert answer.fault is not None
     assert "No module named 'nobody_service'" in answer.fault
 

@@ -33,7 +33,7 @@ class Context:
                     for name in self.sources.services
                     if (self.folders.services / name / "pyproject.toml").exists()
                 ]
-                self._implementations = ask_elsewhere(names, self.folders.services)
+                self._implementations = ask_elsewhere(names, self.folders)
             return self._implementations
 
 

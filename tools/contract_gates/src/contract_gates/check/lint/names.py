@@ -74,7 +74,7 @@ def schemas_are_named_after_their_files(sources: Sources) -> Iterator[Breach]:
     for owner, part in sources.messages():
         stem = part.document.path.stem
         name, version = _without_version(stem)
-        yield from _named(part, stem, f"urn:bookstore:{owner}:{name}", version or MAJOR)
+        yield from _named(part, stem, f"urn:bookstore:{owner}:{name}", version or "1")
     for part in sources.common():
         stem = part.document.path.stem
         title = "".join(word.capitalize() for word in stem.split("-"))
@@ -94,9 +94,9 @@ def _named(part: Part, title: str, prefix: str, version: str) -> Iterator[Breach
     if part.data.get("title") != title:
         yield Breach(part.at("title") or part, "the title is not the file's name", f"Write {title}")
     if not re.fullmatch(f"{re.escape(prefix)}:{version}", str(part.data.get("$id"))):
-        yield Breach(
-            part.at("$id") or part, "the $id is of another form", f"Write {prefix}:<major>"
-        )
+        wanted = f"{prefix}:{version if version != MAJOR else '<major>'}"
+        remedy = f"Write {wanted}; a later major version has a file of its own, <Name>V2.json"
+        yield Breach(part.at("$id") or part, "the $id does not go with the file's name", remedy)
 
 
 def _declared(sources: Sources) -> Iterator[tuple[str, Part]]:
