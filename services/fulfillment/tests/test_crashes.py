@@ -4,6 +4,7 @@ import asyncio
 import signal
 
 import orjson
+import pytest
 
 PARKED_AFTER = 3
 
@@ -197,7 +198,8 @@ async def test_what_is_at_work_when_it_is_told_to_stop_is_finished(
 
     await eventually(is_at_work)
     stopping = asyncio.create_task(worker.stop())
-    await asyncio.sleep(0)
+    with pytest.raises(TimeoutError):  # It does not leave its work alone.
+        await asyncio.wait_for(asyncio.shield(stopping), 1.5)
     gate.open("TransactWriteItems")
     assert await stopping == 0
     web = await start("web")
@@ -207,6 +209,28 @@ async def test_what_is_at_work_when_it_is_told_to_stop_is_finished(
         AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
     )
     assert set(queue["Attributes"].values()) == {"0"}
+
+
+async def test_a_message_at_work_stays_hidden_from_others_however_long_it_takes(
+    aws, start, order, eventually, gate
+):
+    workers = [await start("worker", VISIBILITY_SECONDS="2") for _ in range(2)]
+    gate.hold("TransactWriteItems")
+    await aws.publish(order.confirmed)
+
+    async def is_extended():  # Every third of two seconds: by now it had been visible again.
+        return gate.calls["ChangeMessageVisibilityBatch"] == 5
+
+    await eventually(is_extended)
+    assert gate.calls["TransactWriteItems"] == 1
+    gate.open("TransactWriteItems")
+
+    async def is_deleted():
+        return gate.calls["DeleteMessageBatch"] == 1
+
+    await eventually(is_deleted)
+    metrics = [(await worker.http.get("/metrics")).text for worker in workers]
+    assert not any('outcome="duplicate"' in text for text in metrics)
 
 
 async def test_work_that_does_not_end_keeps_no_process_longer_than_eight_seconds(
