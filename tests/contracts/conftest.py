@@ -15,6 +15,8 @@ from .matrix import Matrix
 
 CONTRACTS = Path(__file__).resolve().parents[2] / "contracts"
 MATRIX = pytest.StashKey[Matrix]()
+# What properties draw their examples by.
+SEED = int(os.environ.get("CONTRACTS_SEED", "20261126"))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -28,6 +30,11 @@ def pytest_configure(config: pytest.Config) -> None:
     """Before anything of pact is called."""
     os.environ["PACT_DO_NOT_TRACK"] = "true"
     config.stash[MATRIX] = Matrix(load_topology(), _public_messages())
+
+
+def pytest_report_header() -> str:
+    """How to draw the same examples again."""
+    return f"payloads are drawn by seed {SEED} (CONTRACTS_SEED={SEED} draws them again)"
 
 
 def pytest_terminal_summary(
