@@ -4,7 +4,9 @@ Guarantee: nothing leaves the machine: pacts are files, and the library's teleme
 """
 
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -12,6 +14,7 @@ import yaml
 from contracts import load_topology
 
 from .matrix import Matrix
+from .server_scene import Servers
 
 CONTRACTS = Path(__file__).resolve().parents[2] / "contracts"
 MATRIX = pytest.StashKey[Matrix]()
@@ -32,15 +35,12 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[MATRIX] = Matrix(load_topology(), _public_messages())
 
 
-def pytest_report_header() -> str:
-    """How to draw the same examples again."""
-    return f"payloads are drawn by seed {SEED} (CONTRACTS_SEED={SEED} draws them again)"
-
-
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    """The matrix, where any of it was run."""
+    """How to draw the same payloads again; and the matrix, where any of it was run."""
+    if any("test_payloads" in report.nodeid for report in _reports(terminalreporter)):
+        terminalreporter.write_line(f"payloads: CONTRACTS_SEED={SEED} draws the same ones again")
     matrix = config.stash.get(MATRIX, None)
     if matrix is None or matrix.is_empty:
         return
@@ -49,10 +49,25 @@ def pytest_terminal_summary(
         terminalreporter.write_line(line)
 
 
+def _reports(terminalreporter: pytest.TerminalReporter) -> Iterator[pytest.TestReport]:
+    for outcome in ("passed", "failed"):
+        yield from terminalreporter.getreports(outcome)
+
+
 @pytest.fixture(scope="session")
 def matrix(pytestconfig: pytest.Config) -> Matrix:
     """Who has shown what so far."""
     return pytestconfig.stash[MATRIX]
+
+
+@pytest.fixture(scope="session")
+def on_servers(
+    servers: Any, aws: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[], Servers]:
+    """The session's servers, each time with a folder of its own."""
+    return lambda: Servers(
+        aws.endpoint_url, servers.redis_url, tmp_path_factory.mktemp("participant")
+    )
 
 
 def _public_messages() -> list[str]:

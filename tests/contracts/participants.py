@@ -2,8 +2,9 @@
 
 Guarantee: whoever receives or sends by the topology, and does not in here, fails a test.
 
-A service that is no Python joins here: its asks and a `play` that runs its process on the servers,
-and, where it sends, a course that collects what its process publishes on the emulator's bus.
+A service that is no Python joins here by two functions that start its process on the servers: a
+`play` that lends its queue to a ServerScene, as `search_asks.play` does, and, where it sends, a
+course that answers what its process has published on the emulator's bus.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -14,6 +15,7 @@ from contracts import load_topology
 from . import catalog_asks, notification_asks, order_asks, payment_asks, search_asks
 from .asks import Ask, examples_of, messages_between, pact_of
 from .bookstore_course import Said, everything_said
+from .server_scene import Servers
 
 Play = Callable[..., Awaitable[Any]]
 
@@ -33,14 +35,9 @@ IN_MEMORY: Mapping[str, Play] = {
 }
 # On a real queue and real stores; `play` takes them too.
 ON_SERVERS: Mapping[str, Play] = {"search": search_asks.play}
-# Courses in which providers say all that they can; a provider may have several.
-COURSES: Sequence[Callable[[], Sequence[Said]]] = (everything_said,)
-
-
-def said_by(provider: str) -> list[Said]:
-    """All that a provider says in the courses."""
-    source = f"bookstore.{provider}"
-    return [said for course in COURSES for said in course() if said.source == source]
+# Courses in which providers say all that they can; a provider may appear in several.
+COURSES_IN_MEMORY: Sequence[Callable[[], Sequence[Said]]] = (everything_said,)
+COURSES_ON_SERVERS: Sequence[Callable[[Servers], Awaitable[Sequence[Said]]]] = ()
 
 
 def pact_between(consumer: str, provider: str) -> Any:

@@ -2,9 +2,7 @@
 
 Guarantee: what runs is the service's own composition root, behind its own queue.
 
-A participant joins by its asks and its `play` in `participants.py`. One that is no Python starts
-its process on the emulator's address, as `search_asks.py` composes its service on it: the scene
-then puts messages into the real queue, and reads what came of them where operators do.
+Here are scenes in virtual time; those on real servers are in `server_scene.py`.
 """
 
 import asyncio
@@ -53,6 +51,16 @@ class Scene(Protocol):
         ...
 
 
+def event_of(detail: Detail, number: int) -> dict[str, Any]:
+    """A message as the bus puts it into a queue."""
+    return {
+        "id": f"event-{number}",
+        "source": detail.get("source"),
+        "detail-type": detail.get("type"),
+        "detail": detail,
+    }
+
+
 class MemoryScene:
     """Processes of a service over stores in memory, in virtual time."""
 
@@ -97,14 +105,8 @@ class MemoryScene:
     async def tell(self, details: Sequence[Detail]) -> None:
         """See Scene."""
         for number, detail in enumerate(details):
-            body = {
-                "id": f"event-{number}",
-                "source": detail.get("source"),
-                "detail-type": detail.get("type"),
-                "detail": detail,
-            }
             queue = self.stage.topology.services[self.service].queue.name
-            self.stage.aws.put(queue, orjson.dumps(body).decode())
+            self.stage.aws.put(queue, orjson.dumps(event_of(detail, number)).decode())
         await asyncio.sleep(SETTLE_SECONDS)
 
     async def handled(self) -> Mapping[str, int]:

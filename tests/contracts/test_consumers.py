@@ -5,7 +5,6 @@ Guarantee: an ask that its consumer does not handle, or that names more than it 
 
 import inspect
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from contracts import load_topology
 from .asks import Ask, without_each_part
 from .matrix import Matrix
 from .participants import ASKS, IN_MEMORY, ON_SERVERS, examples_for
-from .search_asks import Servers
+from .server_scene import Servers
 
 Play = Callable[[str, Callable[[Any], Awaitable[Any]]], Awaitable[Any]]
 
@@ -27,24 +26,18 @@ ALL = [
 
 
 @pytest.fixture
-def play(on_servers: Servers) -> Play:
+def play(on_servers: Callable[[], Servers], monkeypatch: pytest.MonkeyPatch) -> Play:
     """`await play(consumer, script)`: run a script on a scene of that consumer."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
 
     async def run(consumer: str, script: Callable[[Any], Awaitable[Any]]) -> Any:
         examples = examples_for(consumer)
         if consumer in IN_MEMORY:
             return await IN_MEMORY[consumer](script, examples)
-        return await ON_SERVERS[consumer](script, examples, on_servers)
+        return await ON_SERVERS[consumer](script, examples, on_servers())
 
     return run
-
-
-@pytest.fixture
-def on_servers(servers: Any, aws: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Servers:
-    """The session's servers, as their clients find them, and a folder of the test's own."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    return Servers(aws.endpoint_url, servers.redis_url, tmp_path)
 
 
 @pytest.mark.parametrize(("consumer", "ask"), ALL)

@@ -1,6 +1,6 @@
 """Whatever a schema allows travels unchanged; whatever it forbids does not even set out.
 
-Guarantee: the seed stands in the report's header; the same seed draws the same payloads.
+Guarantee: the seed stands at the report's end; the same seed draws the same payloads.
 """
 
 import asyncio

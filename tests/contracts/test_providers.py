@@ -7,7 +7,7 @@ a failure that names it.
 import contextlib
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,10 @@ from contracts.registry import raw_schemas
 from .asks import REWRITE, file_of, messages_between, pairs, text_of, written
 from .bookstore_course import Said
 from .matrix import Matrix
-from .participants import pact_between, said_by
+from .participants import COURSES_IN_MEMORY, COURSES_ON_SERVERS, pact_between
+from .server_scene import Servers
+
+SaidBy = Callable[[str], list[Said]]
 
 TOPOLOGY = load_topology()
 PAIRS = pairs(TOPOLOGY)
@@ -32,14 +35,25 @@ ENVELOPE = jsonschema_rs.Draft202012Validator(
 )
 
 
+@pytest.fixture(scope="module")
+async def said_by(on_servers: Callable[[], Servers]) -> SaidBy:
+    """All that a provider says in the courses."""
+    everything = [said for course in COURSES_IN_MEMORY for said in course()]
+    for course in COURSES_ON_SERVERS:
+        everything += await course(on_servers())
+    return lambda provider: [s for s in everything if s.source == f"bookstore.{provider}"]
+
+
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_provider_says_every_message_that_it_may_send(provider: str) -> None:
+def test_provider_says_every_message_that_it_may_send(said_by: SaidBy, provider: str) -> None:
     said = {each.message for each in said_by(provider)}
     assert sorted(TOPOLOGY.services[provider].sends) == sorted(said)
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_what_leaves_for_the_bus_keeps_the_raw_schemas_and_says_nothing_else(provider: str) -> None:
+def test_what_leaves_for_the_bus_keeps_the_raw_schemas_and_says_nothing_else(
+    said_by: SaidBy, provider: str
+) -> None:
     for said in said_by(provider):
         document = orjson.loads(said.detail)
         assert [error.message for error in ENVELOPE.iter_errors(document)] == []
@@ -69,7 +83,7 @@ def test_there_is_no_pact_of_anybody_else() -> None:
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_provider_keeps_every_pact(provider: str, matrix: Matrix) -> None:
+def test_provider_keeps_every_pact(said_by: SaidBy, provider: str, matrix: Matrix) -> None:
     broken: dict[str, list[str]] = defaultdict(list)
     kept = {
         (consumer, message)
@@ -96,7 +110,7 @@ def test_provider_keeps_every_pact(provider: str, matrix: Matrix) -> None:
     ],
 )
 def test_provider_that_says_something_else_breaks_the_pact(
-    provider: str, message: str, change: Mapping[str, Any], where: str
+    said_by: SaidBy, provider: str, message: str, change: Mapping[str, Any], where: str
 ) -> None:
     (messages, *_) = rounds(said_by(provider))
     document = orjson.loads(messages[message].detail)
