@@ -1,7 +1,7 @@
 """The unit of work of one message: what it read, what it changes, what it says.
 
 Guarantee: whatever a handler put in here commits as a whole, together with the message's inbox row,
-or not at all.
+or not at all; and what breaks its contract gets no envelope to be sent in.
 """
 
 from opentelemetry import propagate
