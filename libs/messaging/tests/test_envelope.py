@@ -8,7 +8,9 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
+from contracts import ContractViolationError
 from contracts.models.catalog import RestockItems, StockUnavailable
 from messaging import Envelope, MessageTooLarge, Sender, derived_id
 from messaging.envelope import MAX_ENTRY_BYTES
@@ -156,3 +158,23 @@ def test_an_absent_optional_field_stays_absent() -> None:
     refusal = StockUnavailable(order_id=ID, reason="released")
     message = Sender("catalog").envelope(refusal, cause="c", subject=ID, correlation_id="c")
     assert message.data == {"order_id": ID, "reason": "released"}
+
+
+@pytest.mark.parametrize(
+    ("payload", "pointer"),
+    [
+        (RestockItems.model_construct(order_id=None), "/order_id"),
+        (RestockItems.model_construct(), "/"),
+        (StockUnavailable.model_construct(order_id=ID, reason="no_reason"), "/reason"),
+        (
+            StockUnavailable.model_construct(order_id=ID, reason="released", detail=""),
+            "/detail",
+        ),
+    ],
+)
+def test_a_payload_that_breaks_its_contract_gets_no_envelope(
+    payload: BaseModel, pointer: str
+) -> None:
+    with pytest.raises(ContractViolationError) as violation:
+        Sender("order").envelope(payload, cause="c", subject=ID, correlation_id="c")
+    assert violation.value.reasons[0].startswith(f"{pointer}: ")

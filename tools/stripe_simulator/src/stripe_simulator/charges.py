@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from stripe_simulator.cards import CARDS, Decline
+from stripe_simulator.cards import CARDS, Card, Decline
 from stripe_simulator.encoding import compact_json
+
+NO_BILLING_DETAILS = {"address": None, "email": None, "name": None, "phone": None}
+# What is printed on every card: a test card is only refused as expired where it is named so.
+EXPIRES_MONTH, EXPIRES_YEAR = 12, 2034
 
 
 @dataclass(slots=True)
@@ -59,7 +63,7 @@ class Charge:
             "amount_refunded": self.amount_refunded,
             "application": None,
             "balance_transaction": None,
-            "billing_details": {"address": None, "email": None, "name": None, "phone": None},
+            "billing_details": NO_BILLING_DETAILS,
             "captured": self.captured,
             "created": self.created,
             "currency": self.currency,
@@ -80,35 +84,34 @@ class Charge:
             "paid": not failed,
             "payment_intent": self.payment_intent,
             "payment_method": self.payment_method,
-            "payment_method_details": {
-                "card": {
-                    "brand": card.brand,
-                    "country": "US",
-                    "funding": card.funding,
-                    "last4": card.last4,
-                },
-                "type": "card",
-            },
+            "payment_method_details": {"card": _card_document(card), "type": "card"},
             "receipt_email": None,
             "refunded": 0 < self.amount == self.amount_refunded,
             "status": self.status,
         }
 
 
-def payment_method_document(payment_method: str) -> dict[str, Any]:
+def payment_method_document(payment_method: str, created: int) -> dict[str, Any]:
     """The payment method as errors enclose it."""
-    card = CARDS[payment_method]
     return {
         "id": payment_method,
         "object": "payment_method",
-        "card": {
-            "brand": card.brand,
-            "country": "US",
-            "funding": card.funding,
-            "last4": card.last4,
-        },
+        "billing_details": NO_BILLING_DETAILS,
+        "card": _card_document(CARDS[payment_method]),
+        "created": created,
         "customer": None,
         "livemode": False,
         "metadata": {},
         "type": "card",
+    }
+
+
+def _card_document(card: Card) -> dict[str, Any]:
+    return {
+        "brand": card.brand,
+        "country": "US",
+        "exp_month": EXPIRES_MONTH,
+        "exp_year": EXPIRES_YEAR,
+        "funding": card.funding,
+        "last4": card.last4,
     }

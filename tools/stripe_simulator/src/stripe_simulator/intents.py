@@ -221,7 +221,7 @@ def _decline(
     intent: Intent, charge: Charge, changes: Changes, decline: cards.Decline
 ) -> StripeError:
     charge.declined(decline)
-    method = payment_method_document(charge.payment_method)
+    method = payment_method_document(charge.payment_method, charge.created)
     intent.status = "requires_payment_method"
     intent.payment_method = None
     intent.next_action = None
