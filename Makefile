@@ -91,10 +91,10 @@ test: setup ## all tests, on real servers, without Docker
 	@$(BIN)/pytest $(ARGS)
 
 contracts: setup ## the contracts: style, validity, examples, what is derived, routes, HTTP; one line a finding
-	@$(BIN)/python -m contract_gates check
+	@$(BIN)/python -m contract_gates check $(ARGS)
 
 contracts-diff: setup ## what a change to the contracts would break: make contracts-diff [BASE=ref]
-	@$(BIN)/python -m contract_gates diff $(if $(BASE),--base $(BASE))
+	@$(BIN)/python -m contract_gates diff $(if $(BASE),--base $(BASE)) $(ARGS)
 
 test-contracts: setup ## who needs what of whom, against the code of both: pacts, HTTP, properties, releases
 	@$(BIN)/pytest tests/contracts $(ARGS)
@@ -129,7 +129,7 @@ lint: setup ## style, import rules, generated files
 types: setup ## strict types
 	@$(BIN)/mypy $(PACKAGES:%=%/src)
 
-check: lint types test ## everything that CI checks
+check: lint types contracts contracts-diff test test-contracts conformance ## everything that CI checks
 
 faults-report: setup ## one HTML page from the results of the saga failure tests
 	@PYTHONPATH=tests $(BIN)/python -m bookstore_world report --results .local/faults/results.json \
@@ -140,7 +140,7 @@ format: setup ## format the code and sort imports
 	@$(BIN)/ruff format .
 
 docs: setup ## one page a service and a map of who sends what to whom, from contracts/
-	@$(BIN)/python -m contract_docs
+	@$(BIN)/python -m contract_docs $(ARGS)
 
 ##@ Measure
 
@@ -161,7 +161,7 @@ generate: setup ## derive models, schemas and topology from contracts/
 	@$(BIN)/python -m contracts.generate
 
 lock: $(BIN)/uv ## pin requirements/*.in into requirements/*.txt with hashes
-	@for name in bootstrap runtime dev emulator peers; do \
+	@for name in bootstrap runtime dev emulator peers node; do \
 	  $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.11 \
 	    --no-emit-index-url --no-header --no-annotate requirements/$$name.in -o requirements/$$name.txt || exit 1; \
 	done

@@ -120,8 +120,8 @@ def invalid_requests_are_refused(ctx: Any, response: Any, case: Any) -> None:
 
 @schemathesis.check
 def answers_fit_their_schemas(ctx: Any, response: Any, case: Any) -> None:
-    """As schemathesis's own check, but for streams: OpenAPI 3.1 describes such an answer as a whole,
-    and schemathesis holds each event against what is said of the whole.
+    """As schemathesis's own check, but for streams: OpenAPI 3.1 says what the whole of one is, and
+    schemathesis holds each event against that.
     """
     if response.headers.get("content-type", [""])[0].startswith("text/event-stream"):
         return

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
-import contract_docs
+from contract_docs import render as pages
 from contract_gates.check.context import Context
 from contract_gates.check.topology import of_fault
 from contract_gates.findings import Finding
@@ -32,11 +32,6 @@ class Artefact:
     command: str
 
 
-def _pages(contracts: Contracts) -> Rendered:
-    rendered: Rendered = vars(contract_docs)["render"](contracts.root)
-    return rendered
-
-
 ARTEFACTS = [
     Artefact(
         folder=lambda folders: folders.package,
@@ -44,9 +39,13 @@ ARTEFACTS = [
         render=generate,
         command="make generate",
     ),
+    Artefact(
+        folder=lambda folders: folders.site,
+        patterns=("**/*",),
+        render=lambda contracts: pages(contracts.root),
+        command="make docs",
+    ),
 ]
-if hasattr(contract_docs, "render"):
-    ARTEFACTS.append(Artefact(lambda folders: folders.site, ("**/*",), _pages, "make docs"))
 
 
 def derived(context: Context) -> Iterator[Finding]:
