@@ -17,16 +17,17 @@ class Document:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._text = path.read_text(encoding="utf-8")
 
     @cached_property
     def data(self) -> Any:
-        """Its content; raises yaml.YAMLError (which knows the line) where it is malformed."""
-        return yaml.load(self._text, Loader=_Loader)  # noqa: S506  (it is a safe loader)
+        """Its content; raises OSError, or yaml.YAMLError, which names the file and the line."""
+        with self.path.open("rb") as file:
+            return yaml.load(file, Loader=_Loader)  # noqa: S506  (it is a safe loader)
 
     @cached_property
     def _root(self) -> yaml.Node | None:
-        return yaml.compose(self._text, Loader=_Loader)
+        with self.path.open("rb") as file:
+            return yaml.compose(file, Loader=_Loader)
 
     def line_of(self, pointer: Sequence[str | int]) -> int:
         """The line, from 1, of the part that these keys and indices lead to."""
