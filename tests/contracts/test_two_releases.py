@@ -2,6 +2,9 @@
 
 Guarantee: the old workers run the code of the commit that `contracts/RELEASE` names, and each of
 them has handled messages by the end; whichever of the two gets a message, orders come out right.
+
+As `make contracts-diff` says where a service receives something new, whoever sends that starts once
+the old workers are gone: services that the last release lacks wait until then.
 """
 
 import asyncio
@@ -20,7 +23,8 @@ import httpx
 import pytest
 
 from bookstore.balance import Endpoints, balance_sheet
-from bookstore.local_stack import DATABASES, HOST, LocalStack, local_stack
+from bookstore.local_stack import DATABASES, HOST, SERVICES, LocalStack, local_stack
+from bookstore.processes import SupervisedProcesses
 from contract_gates.diff.release import last_release
 from drive.old_code import old_code
 from drive.platform import FAST, ROOT, Platform
@@ -37,16 +41,26 @@ HANDLED = re.compile(r'^messages_handled_total\{[^}]*outcome="handled"[^}]*\} (\
 
 @dataclass(frozen=True)
 class TwoReleases:
-    """A platform of this release, and where the workers of the last one answer, by service."""
+    """A platform of this release; the workers of the last one, and where they answer, by service;
+    the services that the last one lacks.
+    """
 
     platform: Platform
+    old: Supervisor
     old_workers: dict[str, str]
+    newcomers: tuple[str, ...]
 
     async def handled_by_old(self, service: str) -> int:
         """How many messages the service's old worker has handled."""
         answer = await self.platform.http.get(f"{self.old_workers[service]}/metrics")
         found = HANDLED.findall(answer.text)
         return sum(int(float(each)) for each in found)
+
+    async def finish_rollout(self) -> None:
+        """The old workers go, then the newcomers come."""
+        await self.old.stop()
+        for service in self.newcomers:
+            await self.platform.needs_processes().resume(f"{service}-worker")
 
 
 @asynccontextmanager
@@ -65,6 +79,9 @@ async def two_releases(folder: Path, path: str) -> AsyncIterator[TwoReleases]:
         supervisor = stack.supervisor()
         exits.push_async_callback(supervisor.stop)
         await supervisor.start()
+        newcomers = tuple(name for name in SERVICES if f"/services/{name}/" not in path)
+        for service in newcomers:
+            await supervisor.halt(f"{service}-worker")
         beside = [_beside(stack, service, path) for service in BESIDE]
         old = Supervisor(beside, folder / "old-run")
         exits.push_async_callback(old.stop)
@@ -75,7 +92,8 @@ async def two_releases(folder: Path, path: str) -> AsyncIterator[TwoReleases]:
             for service, process in zip(BESIDE, beside, strict=True)
         }
         workers[INSTEAD] = stack.endpoints[f"{INSTEAD}-worker"]
-        yield TwoReleases(Platform(stack.endpoints, http), workers)
+        platform = Platform(stack.endpoints, http, SupervisedProcesses(folder))
+        yield TwoReleases(platform, old, workers, newcomers)
 
 
 def _with_old_code(process: Process, path: str) -> Process:
@@ -150,6 +168,7 @@ async def test_workers_of_the_last_release_and_of_this_one_bring_orders_to_their
         if not idle:
             break
     assert not idle, "old workers that never handled a message"
+    await both.finish_rollout()
     checks = await balance_sheet(
         Endpoints.of(both.platform.endpoints), acknowledged=list(expected), settle_seconds=60
     )

@@ -17,7 +17,7 @@ from contract_gates.diff.payloads import payloads
 Schema = dict[str, Any]
 SMALL = st.integers(-4, 8)
 SIZES = st.integers(0, 3)
-EXAMPLES = settings(deadline=None, max_examples=200, suppress_health_check=list(HealthCheck))
+EXAMPLES = settings(deadline=None, max_examples=120, suppress_health_check=list(HealthCheck))
 NAMES = ("a", "b", "c")
 
 

@@ -6,6 +6,7 @@ speak up are exactly those listed, so neither a miss nor a false alarm passes.
 
 import copy
 import json
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -257,6 +258,11 @@ HTTP = [
     Seed("required field of a request added", ORDER, both(
         assign(*SCHEMAS, "OrderRequest", P, "coupon", STRING),
         add(*SCHEMAS, "OrderRequest", "required", "coupon")), {"request-required"}),
+    Seed("field of a request removed, where others are ignored", "common/contact.json",
+         drop(P, "name"), {"request-field-removed", "field-removed"}),
+    Seed("field of a request removed, where others are refused", ORDER,
+         both(drop(*SCHEMAS, "OrderRequest", P, "payment_method"),
+              drop(*SCHEMAS, "OrderRequest", "required", "payment_method")), {"request-closed"}),
     Seed("media type of a request removed", "notification/openapi.yaml",
          drop(PATHS, "/unsubscribe", "post", "requestBody", "content", "multipart/form-data"),
          {"media-type-removed"}),
@@ -409,6 +415,33 @@ def test_message_that_is_removed_is_one_finding(base: Path, head: Path) -> None:
     assert "search" in finding.message
 
 
+def test_what_the_last_release_announced_can_go(head: Path, tmp_path: Path) -> None:
+    announced = Path(shutil.copytree(head, tmp_path / "announced"))
+    with edited(announced / LEVEL) as document:
+        assign("deprecated", True)(document)
+    with edited(announced / ORDER) as document:
+        assign(PATHS, "/orders/{order_id}/events", "get", "deprecated", True)(document)
+        assign(*parameter(1, "deprecated"), True)(document)
+    with edited(announced / "common/contact.json") as document:
+        assign(P, "name", "deprecated", True)(document)
+    without_levels(head)
+    with edited(head / ORDER) as document:
+        drop(PATHS, "/orders/{order_id}/events")(document)
+        document[PATHS]["/orders"]["get"]["parameters"].pop(1)
+    with edited(head / "common/contact.json") as document:
+        drop(P, "name")(document)
+    levels = {
+        finding.rule.removeprefix("diff/"): finding.level for finding in compare(announced, head)
+    }
+    assert levels == dict.fromkeys(
+        (
+            *("message-removed", "endpoint-removed", "parameter-removed"),
+            *("request-field-removed", "field-removed"),
+        ),
+        "warning",
+    )
+
+
 def test_message_can_be_added(base: Path, head: Path) -> None:
     without_levels(head)
     assert rules(head, base) == {"receive-added"}
@@ -434,7 +467,7 @@ def test_finding_says_where_who_and_what_to_do(base: Path, head: Path) -> None:
         "OrderConfirmed /lines/*/quantity",
         "up to 2000 may be written, up to 1000 is read",
         "(order)",
-        "catalog, notification, search",
+        "catalog, fulfillment, notification, search",
     ):
         assert words in finding.message
     assert finding.remedy.startswith("Take it back, or add it as a new version")

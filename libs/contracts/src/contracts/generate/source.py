@@ -99,10 +99,7 @@ class Contracts:
 
 def read_contracts(root: Path) -> Contracts:
     """Read the folder `contracts/`; raises ContractsError with all the faults found."""
-    documents = {
-        path.parent.name: yaml.load(path.read_text(encoding="utf-8"), Loader=_SAFE_LOADER)  # noqa: S506
-        for path in sorted(root.glob("*/asyncapi.yaml"))
-    }
+    documents = {path.parent.name: _yaml(path) for path in sorted(root.glob("*/asyncapi.yaml"))}
     if not documents:
         raise ContractsError([f"{root} holds no contracts; name the folder with --contracts"])
     faults: list[Fault] = []
@@ -261,6 +258,18 @@ def _operations(
     return tuple(names)
 
 
+def _yaml(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            loaded: dict[str, Any] = yaml.load(file, Loader=_SAFE_LOADER)  # noqa: S506
+    except yaml.YAMLError as error:
+        raise ContractsError([f"{path} is malformed: {error}"]) from None
+    return loaded
+
+
 def _json(path: Path) -> dict[str, Any]:
-    loaded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        loaded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ContractsError([f"{path} is malformed: {error}"]) from None
     return loaded

@@ -4,6 +4,7 @@ One guarantee: what `Folder.read` returns means what the file means, and a part 
 `$ref` still names the file and line that it stands on: the one to edit.
 """
 
+import os.path
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,7 @@ class Folder:
         self.root = root.resolve()
         self._documents: dict[Path, Document] = {}
         self._followed: dict[str, Located] = {}
+        self._targets: dict[str, Any] = {}
 
     def read(self, name: str) -> Located:
         """A file by its name in the folder; raises ContractsError for a `$ref` to nowhere."""
@@ -94,12 +96,15 @@ class Folder:
         within: frozenset[str],
     ) -> Any:
         name, _, fragment = reference.partition("#")
-        path = (document.path.parent / name).resolve() if name else document.path
+        path = _beside(document.path, name)
         goal = f"{path}#{fragment}"
         if goal in within:  # A schema that contains itself: left as it is, and judged as such.
             return Located(node, document, pointer)
-        other, keys, found = self._at(path, fragment, f"{document.path}: the $ref to {reference}")
-        target = self._follow(found, other, keys, within | {goal})
+        if goal not in self._targets:
+            what = f"{document.path}: the $ref to {reference}"
+            other, keys, found = self._at(path, fragment, what)
+            self._targets[goal] = self._follow(found, other, keys, within | {goal})
+        target = self._targets[goal]
         beside = {key: value for key, value in node.items() if key != "$ref"}
         if beside.keys() <= ANNOTATIONS:
             # A description beside the `$ref` is about this use; the rest stands where it stands.
@@ -119,13 +124,18 @@ class Folder:
             for part in fragment.split("/")[1:]:
                 while _unescaped(part) not in found and "$ref" in found:
                     name, _, further = found["$ref"].partition("#")
-                    place = (document.path.parent / name).resolve() if name else document.path
+                    place = _beside(document.path, name)
                     document, keys, found = self._at(place, further, what)
                 keys = (*keys, _unescaped(part))
                 found = found[keys[-1]]
         except (OSError, KeyError, TypeError):
             raise ContractsError([f"{what} leads nowhere"]) from None
         return document, keys, found
+
+
+def _beside(file: Path, name: str) -> Path:
+    """The file that a relative reference in another one names; that one itself without a name."""
+    return Path(os.path.normpath(file.parent / name)) if name else file
 
 
 def _unescaped(part: str) -> str:

@@ -71,9 +71,8 @@ class _Api:
             now = present.get(key)
             if now is None:
                 text = "{subjects} is gone, and old clients of {hit} get 404 or 405"
-                remedy = "Keep it until no client asks for it any more (its metrics say so)"
                 place = self._notes.at(new, "paths")
-                self._note(place, "endpoint-removed", text, was.name, remedy)
+                self._removed(place, "endpoint-removed", text, was.name, was.node)
                 continue
             self._parameters(was, now)
             self._body(was, now)
@@ -90,7 +89,7 @@ class _Api:
                 text = (
                     "{subjects} is gone: what old clients of {hit} say by it is ignored or refused"
                 )
-                self._note(self._notes.at(new.node), "parameter-removed", text, subject)
+                self._removed(self._notes.at(new.node), "parameter-removed", text, subject, was)
             else:
                 self._parameter(subject, was, now)
         for key in new.parameters.keys() - old.parameters.keys():
@@ -191,7 +190,8 @@ class _Api:
             what = at(subject, reason.pointer)
             if reason.kind == FIELD_UNREAD:
                 text = "{subjects} is gone: what old clients of {hit} say by it is ignored"
-                self._note(place, "request-field-removed", text, what)
+                field = reason.writer["properties"][reason.pointer.rpartition("/")[2]]
+                self._removed(place, "request-field-removed", text, what, field)
             elif reason.kind not in NOTES:
                 text = f"{{subjects}}: {plain(reason.text)}; old clients of {{hit}} are refused"
                 self._note(place, f"request-{reason.kind}", text, what)
@@ -207,6 +207,12 @@ class _Api:
                 why = plain(reason.text)
                 text = f"{{subjects}}: {why}; old clients of {{hit}} do not understand it"
                 self._note(place, f"response-{reason.kind}", text, what)
+
+    def _removed(self, place: Place, rule: str, text: str, subject: str, was: Located) -> None:
+        """An error, unless the last release announced it."""
+        level: Level = "warning" if was.get("deprecated") else "error"
+        remedy = "Announce it first, for a release, by `deprecated: true`; see that nobody uses it"
+        self._note(place, rule, text, subject, remedy, level)
 
     def _note(
         self,

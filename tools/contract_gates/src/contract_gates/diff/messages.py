@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from contract_gates.diff.documents import Folder, Located
 from contract_gates.diff.inclusion import FIELD_UNWRITTEN, NOTES, Reason, accepts, meaning
 from contract_gates.diff.notes import Cause, Notes, Place, at, plain
+from contract_gates.findings import Level
 from contracts.generate.source import Contracts, Message
 
 OUTSIDE = "whoever listens outside"
@@ -152,6 +153,8 @@ def _removed(base: Release, head: Release, old: Message, notes: Notes) -> None:
     readers, senders = base.receivers(old.name), base.senders(old.name)
     if not readers:
         return
+    # Announced by the last release: whoever goes on now knows what is lost.
+    level: Level = "warning" if base.schema(old).get("deprecated") else "error"
     place = Place(f"contracts/{old.owner}/asyncapi.yaml")
     if old.owner in head.contracts.sends:
         place = notes.at(head.document(old.owner), "channels")
@@ -167,5 +170,9 @@ def _removed(base: Release, head: Release, old: Message, notes: Notes) -> None:
         "{subjects} is gone, which {by} sent: what is in queues can no longer be handled, and "
         "consumers of the last release wait for it in vain: {hit}"
     )
-    remedy = "Keep it until a release in which nobody receives it any more"
-    notes.add(Cause(place, "diff/message-removed", text, remedy), old.name, readers, senders)
+    remedy = (
+        "Announce it first by `deprecated: true` in its schema, for a release; then stop the "
+        "senders and drain the queues before this goes out"
+    )
+    cause = Cause(place, "diff/message-removed", text, remedy, level)
+    notes.add(cause, old.name, readers, senders)
