@@ -14,7 +14,7 @@ import jsonschema_rs
 import yaml
 
 from conformance.errors import ConformanceError
-from conformance.manifest import Manifest
+from conformance.manifest import ExpectStep, Manifest, SendStep
 from contracts.generate.http import openapi_documents
 from contracts.generate.routes import topology as topology_document
 from contracts.generate.schemas import bundle
@@ -117,11 +117,37 @@ def load_contract(manifest: Manifest) -> Contract:
         topology = parse_topology(topology_document(documents)).only([manifest.name])
         has_api = (root / manifest.name / "openapi.yaml").exists()
         openapi = openapi_documents(root, [manifest.name])[manifest.name] if has_api else None
-        return Contract(manifest.name, topology, documents, bundle(documents), openapi)
+        contract = Contract(manifest.name, topology, documents, bundle(documents), openapi)
     except ContractsError as error:
         raise ConformanceError(f"the contracts in {root} contradict themselves: {error}") from None
     except (OSError, yaml.YAMLError, KeyError) as error:
         raise ConformanceError(f"the contracts in {root} cannot be read: {error}") from None
+    if faults := mismatches(manifest, contract):
+        raise ConformanceError(
+            f"{manifest.name}: manifest and contract differ: {'; '.join(faults)}"
+        )
+    return contract
+
+
+def mismatches(manifest: Manifest, contract: Contract) -> list[str]:
+    """Where the manifest's stories speak of messages that the contract does not have."""
+    faults = [
+        f"messages: {name} is nothing that it receives"
+        for name in manifest.messages
+        if name not in contract.receives
+    ]
+    for story in manifest.stories:
+        for step in story.steps:
+            if isinstance(step, SendStep) and step.send not in contract.receives:
+                faults.append(f"{story.name}: {step.send} is nothing that it receives")
+            if isinstance(step, ExpectStep) and step.expect not in contract.sends:
+                faults.append(f"{story.name}: {step.expect} is nothing that it sends")
+        for name in story.may_send:
+            if name not in contract.sends:
+                faults.append(f"{story.name}: {name} is nothing that it sends")
+    if manifest.load is not None and manifest.load not in {each.name for each in manifest.stories}:
+        faults.append(f"load: there is no story {manifest.load!r}")
+    return faults
 
 
 def _folder(manifest: Manifest) -> Path:

@@ -100,6 +100,16 @@ class Instance:
             await self._release(running)
         self._running = []
 
+    def freeze(self) -> None:
+        """SIGSTOP: it stands still, as a machine does that swaps, until `thaw`."""
+        for running in self._running:
+            running.child.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        for running in self._running:
+            running.child.send_signal(signal.SIGCONT)
+
     async def drain(self, seconds: float) -> Mapping[str, int | None]:
         """SIGTERM; each process's exit code, None where it had to be killed after that long."""
         for running in self._running:

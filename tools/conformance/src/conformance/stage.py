@@ -69,7 +69,10 @@ class Stage:
         async def look() -> tuple[Depth, int]:
             return await self.bus.depth(), await self.bus.unseen()
 
-        depth, _ = await eventually(look, lambda now: now[0].total == 0, seconds)
+        def is_over(now: tuple[Depth, int]) -> bool:
+            return now[0].total == 0 or not self.instance.is_running
+
+        depth, _ = await eventually(look, is_over, seconds)
         require(
             depth.total == 0,
             expected=f"its queue to be empty within {seconds:g} s",

@@ -17,14 +17,15 @@ COUNT = 40
 # The rest are then on their way, in its hands, or handled and not yet deleted.
 HANDLED_BEFORE = COUNT // 4
 BEGIN_SECONDS = 10.0
+PACE_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
 class Crash:
-    """The burst that it interrupted, and how many of its messages were still in the queue."""
+    """The burst that it interrupted; how many messages it had in hand, or not yet deleted."""
 
     burst: Burst
-    left: int
+    in_hand: int
 
 
 async def crash(stage: Stage) -> Crash:
@@ -33,10 +34,10 @@ async def crash(stage: Stage) -> Crash:
         burst = await stage.burst(COUNT)
         async with in_the_middle(stage, burst):
             await stage.instance.kill()
-        left = (await stage.bus.depth()).total
+            in_hand = (await stage.bus.depth()).in_flight
         await stage.instance.start()
         await stage.settle()
-        stage.shared["crash"] = Crash(burst, left)
+        stage.shared["crash"] = Crash(burst, in_hand)
     found = stage.shared["crash"]
     assert isinstance(found, Crash)
     return found
@@ -56,5 +57,7 @@ async def in_the_middle(stage: Stage, burst: Burst) -> AsyncIterator[None]:
 
 
 async def _one_by_one(stage: Stage, burst: Burst) -> None:
+    """At a pace that leaves some to come when the first are handled."""
     for message in burst.messages:
         await stage.bus.publish([message])
+        await asyncio.sleep(PACE_SECONDS)

@@ -12,7 +12,7 @@ from conformance.waiting import eventually
 async def run(stage: Stage) -> str:
     receives = stage.contract.receives
     told = [story for story in stage.manifest.stories if story.proves == "handling"]
-    in_stories = {name for story in stage.manifest.stories for name in story.sends}
+    in_stories = {name for story in told for name in story.sends}
     alone = [stage.story_of(name) for name in receives if name not in in_stories]
     sent = Counter(name for story in (*told, *alone) for name in story.sends)
     before = await stage.handled()

@@ -9,7 +9,7 @@ async def run(stage: Stage) -> str:
     done = await crash(stage)
     await done.burst.verify_effects()
     return (
-        f"killed with {done.left} of {COUNT} {done.burst.name} unsettled; each had its one effect"
+        f"killed with {done.in_hand} of {COUNT} {done.burst.name} in hand; each had its one effect"
     )
 
 

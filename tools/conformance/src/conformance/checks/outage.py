@@ -21,11 +21,7 @@ async def run(stage: Stage) -> str:
     way.reset()
     try:
         await stage.bus.publish(burst.messages)
-        # What is watched for is that it ends or that it says so; it has the whole outage for it.
-        said = await eventually(
-            lambda: _ready(stage), lambda code: code != 200, OUTAGE_SECONDS, poll_seconds=0.2
-        )
-        await eventually(lambda: _is_running(stage), lambda alive: not alive, OUTAGE_SECONDS)
+        said = await _said_during(stage)
     finally:
         way.clear()
     back_at = time.monotonic()
@@ -52,8 +48,16 @@ async def _ready(stage: Stage) -> int:
     return response.status_code
 
 
-async def _is_running(stage: Stage) -> bool:
-    return stage.instance.is_running
+async def _said_during(stage: Stage) -> int:
+    """Live through the outage with it, or until it ends; the status that it was in, if any."""
+    codes: list[int] = []
+
+    async def look() -> bool:
+        codes.append(await _ready(stage))
+        return stage.instance.is_running
+
+    await eventually(look, lambda alive: not alive, OUTAGE_SECONDS, poll_seconds=0.2)
+    return next((code for code in codes if code != 200), 200)
 
 
 CHECK = Check(

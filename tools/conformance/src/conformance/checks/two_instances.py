@@ -4,8 +4,11 @@ import asyncio
 
 from conformance.stage import Stage
 from conformance.verdicts import Check, NotApplicable
+from conformance.waiting import eventually
 
 COUNT = 20
+# For what the first had received when it froze, which comes back to the second.
+TWIN_SECONDS = 10.0
 
 
 async def run(stage: Stage) -> str:
@@ -15,9 +18,17 @@ async def run(stage: Stage) -> str:
     try:
         await stage.bus.publish([*burst.messages, *burst.messages])
         await burst.verify()
+        stage.instance.freeze()
+        await stage.bus.publish(burst.messages)
+        await eventually(stage.bus.depth, lambda now: now.total == 0, TWIN_SECONDS)
+        stage.instance.thaw()
+        await burst.verify()
     finally:
+        stage.instance.thaw()
         await stage.twin.kill()
-    return f"{COUNT} {burst.name}, each twice, on two instances: one effect each"
+    return (
+        f"{COUNT} {burst.name}: twice on both at once, again on the second alone; one effect each"
+    )
 
 
 CHECK = Check(
