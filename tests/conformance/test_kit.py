@@ -1,10 +1,12 @@
 """The kit is right about a sound participant, and about one that breaks exactly one rule.
 
-Guarantee: every check has a fault that it must see; a check that could not fail would be found here.
+Guarantee: every check has a fault that it must see; one that could not fail would be found here.
 """
 
 import asyncio
 import runpy
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -20,6 +22,7 @@ SAMPLE = Path(__file__).parent / "sample"
 FAULTS: dict[str, str] = runpy.run_path(str(SAMPLE / "participant.py"))["FAULTS"]
 # Each has an emulator of its own, and waits most of its time.
 AT_ONCE = 4
+PORTS = PortAllocator()
 
 
 def sample(*arguments: str) -> Manifest:
@@ -40,11 +43,11 @@ async def examinations(
         for item in request.session.items
         if hasattr(item, "callspec") and "fault" in item.callspec.params
     }
-    room, ports = asyncio.Semaphore(AT_ONCE), PortAllocator()
+    room = asyncio.Semaphore(AT_ONCE)
 
     async def examined(fault: str) -> Report:
         async with room:
-            return await examine(sample("--fault", fault), chosen([FAULTS[fault]]), ports)
+            return await examine(sample("--fault", fault), chosen([FAULTS[fault]]), PORTS)
 
     tasks = {fault: asyncio.create_task(examined(fault)) for fault in FAULTS if fault in wanted}
     yield tasks
@@ -69,7 +72,7 @@ def test_every_check_has_a_fault_that_it_must_see() -> None:
 
 
 async def test_a_sound_participant_passes_every_check() -> None:
-    report = await examine(sample(), CHECKS, PortAllocator())
+    report = await examine(sample(), CHECKS, PORTS)
     assert {result.check.name: result.verdict for result in report.results} == {
         check.name: Verdict.PASSED for check in CHECKS
     }, [result.seen for result in report.results if result.verdict is not Verdict.PASSED]
@@ -78,6 +81,21 @@ async def test_a_sound_participant_passes_every_check() -> None:
 async def test_one_that_does_not_start_fails_and_says_its_last_words() -> None:
     dying = ProcessSpec(name="parcels", command=["{python}", "-c", "exit('{port}: no luck')"])
     manifest = sample().model_copy(update={"processes": [dying]})
-    report = await examine(manifest, chosen(["health", "kill"]), PortAllocator())
+    report = await examine(manifest, chosen(["health", "kill"]), PORTS)
     assert [result.verdict for result in report.results] == [Verdict.FAILED, Verdict.NOT_RUN]
     assert "no luck" in report.results[0].seen
+
+
+def test_the_command_ends_with_1_and_says_why(tmp_path: Path) -> None:
+    text = (SAMPLE / "conformance.yaml").read_text()
+    changed = text.replace("{here}", str(SAMPLE)).replace("contracts: ", f"contracts: {SAMPLE}/")
+    manifest = tmp_path / "conformance.yaml"
+    manifest.write_text(changed.replace('"{port}"]', '"{port}", --fault, plain-404]'))
+    command = [sys.executable, "-m", "conformance", "run", "--check", "health"]
+    ended = subprocess.run(
+        [*command, "--manifest", str(manifest)], capture_output=True, text=True, timeout=60
+    )
+    assert ended.returncode == 1, ended.stderr
+    assert "application/problem+json" in ended.stdout
+    assert "1 participant(s): 1 failed" in ended.stdout
+    assert not ended.stderr

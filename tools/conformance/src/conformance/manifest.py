@@ -112,7 +112,8 @@ class Manifest(_Part):
     `load` names the story whose last `send` is delivered in numbers, twice, late and during
     crashes. `messages` are data for messages whose example means nothing by itself. `stand_in`
     answers for other services: `GET /books: {books: []}`, reachable as {stand_in}.
-    `comes_back_seconds`: after how long a killed worker's messages are handed out again.
+    `comes_back_seconds`: after how long a killed worker's messages are handed out again (its
+    visibility timeout); the deadlines go by it.
     `one_instance`: why there can never be two, if so.
     """
 

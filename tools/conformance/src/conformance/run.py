@@ -23,7 +23,7 @@ from conformance.manifest import Manifest
 from conformance.participant import Instance
 from conformance.stage import Stage
 from conformance.surroundings import surroundings
-from conformance.verdicts import Check, Failed, NotApplicable, Result, Verdict
+from conformance.verdicts import Check, Failed, NotApplicable, Result, Verdict, require
 from stack import PortAllocator, StackError
 from stack.child import Watchdog
 
@@ -152,7 +152,10 @@ async def _attempt(check: Check, stage: Stage) -> Result:
     try:
         async with asyncio.timeout(CHECK_SECONDS):
             await stage.refresh()
-            return result(Verdict.PASSED, await check.run(stage))
+            seen = await check.run(stage)
+        alive = stage.instance.is_running
+        require(alive, expected="every process to live on", seen=stage.instance.last_words())
+        return result(Verdict.PASSED, seen)
     except NotApplicable as reason:
         return result(Verdict.NOT_APPLICABLE, str(reason))
     except Failed as failed:

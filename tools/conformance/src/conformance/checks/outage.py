@@ -4,12 +4,12 @@ import time
 
 import httpx
 
+from conformance.checks.crash import COUNT, in_the_middle
 from conformance.stage import Stage
 from conformance.verdicts import Check, require
 from conformance.waiting import eventually
 from faults.proxy import Refuse
 
-COUNT = 10
 OUTAGE_SECONDS = 3.0
 RECOVERY_SECONDS = 30.0
 
@@ -17,10 +17,10 @@ RECOVERY_SECONDS = 30.0
 async def run(stage: Stage) -> str:
     burst = await stage.burst(COUNT)
     way = stage.around.to_aws
-    way.add(Refuse())
-    way.reset()
     try:
-        await stage.bus.publish(burst.messages)
+        async with in_the_middle(stage, burst):
+            way.add(Refuse())
+            way.reset()
         said = await _said_during(stage)
     finally:
         way.clear()
