@@ -75,6 +75,7 @@ class Stage:
             return now[0].total == 0 or not self.instance.is_running
 
         depth, _ = await eventually(look, is_over, seconds)
+        self.require_alive()
         require(
             depth.total == 0,
             expected=f"its queue to be empty within {seconds:g} s",
@@ -88,6 +89,14 @@ class Stage:
             seen=f"{_pending(census)} messages pending in its outbox",
         )
         await eventually(look, lambda now: now[1] == 0, seconds)
+
+    def require_alive(self) -> None:
+        """Every process lives; raises Failed."""
+        require(
+            self.instance.is_running,
+            expected="every process to live on",
+            seen=f"one ended; {self.instance.last_words()}",
+        )
 
     async def no_letters(self) -> None:
         """Nothing has been dead-lettered; raises Failed."""

@@ -1,7 +1,7 @@
 """What a participant stands on: the AWS emulator, and the servers that its manifest asks for.
 
 Guarantee: real servers of this run alone, on free ports of 127.0.0.1, gone with their data when the
-block ends. The participant reaches the emulator through a proxy, which can lose it.
+block ends. The participant reaches each of them through a proxy, which can lose it.
 """
 
 import shutil
@@ -30,6 +30,7 @@ from stack import (
 )
 
 HOST = "127.0.0.1"
+SERVERS = ("aws", "postgres", "redis", "stripe")
 # Not secrets: they open nothing but this run's servers.
 STRIPE_KEY = "sk_test_conformance"
 STRIPE_SECRET = "whsec_conformance"  # noqa: S105
@@ -38,14 +39,14 @@ STRIPE_SECRET = "whsec_conformance"  # noqa: S105
 @dataclass(frozen=True)
 class Surroundings:
     """`placeholders` are for the manifest's texts; `aws_url` is the emulator itself, for the kit;
-    `to_aws` is the participant's way there.
+    `ways` are the participant's to its servers, by name: 'aws', and what its manifest needs.
     """
 
     folder: Path
     placeholders: Mapping[str, str]
     environment: Mapping[str, str]
     aws_url: str
-    to_aws: Proxy
+    ways: Mapping[str, Proxy]
 
 
 @asynccontextmanager
@@ -54,43 +55,46 @@ async def surroundings(
 ) -> AsyncIterator[Surroundings]:
     """Start them all; `own_url` is where the participant will answer."""
     folder = _temporary_folder(manifest.name)
-    postgres = PostgresServer(
-        folder, ports.pick(), databases=[manifest.name.replace("-", "_")], durable=False
-    )
+    port = {name: ports.pick() for name in (*SERVERS, "stand_in")}
+    database = manifest.name.replace("-", "_")
+    postgres = PostgresServer(folder, port["postgres"], databases=[database], durable=False)
+    valkey = ValkeyServer(folder, port["redis"], persistent=False)
+    emulator = EmulatorServer(folder, port["aws"], find_python(), persistent=False)
     try:
         async with AsyncExitStack() as stack:
-            emulator = EmulatorServer(folder, ports.pick(), find_python(), persistent=False)
-            proxy = Proxy(emulator.port, name="aws")
-            await proxy.start(ports.pick())
-            stack.push_async_callback(proxy.close)
-            processes = [_emulator_behind(emulator, proxy.port)]
-            placeholders = {"aws": f"http://{HOST}:{proxy.port}", "data": str(folder)}
-            if "postgres" in manifest.needs:
+            ways = {name: Proxy(port[name], name=name) for name in ("aws", *manifest.needs)}
+            for way in ways.values():
+                await way.start(ports.pick())
+                stack.push_async_callback(way.close)
+            processes = [_emulator_behind(emulator, ways["aws"].port)]
+            placeholders = {"aws": _url(ways["aws"].port), "data": str(folder)}
+            if "postgres" in ways:
                 processes.append(postgres.process())
-                placeholders["postgres"] = postgres.url(postgres.databases[0], "").lstrip(":/")
-            if "redis" in manifest.needs:
-                valkey = ValkeyServer(folder, ports.pick(), persistent=False)
+                url = replace(postgres, port=ways["postgres"].port).url(database, "")
+                placeholders["postgres"] = url.lstrip(":/")
+            if "redis" in ways:
                 processes.append(valkey.process())
-                placeholders["redis"] = valkey.url
-            if "stripe" in manifest.needs:
-                port = ports.pick()
-                processes.append(_simulator(folder, port, own_url))
+                placeholders["redis"] = replace(valkey, port=ways["redis"].port).url
+            if "stripe" in ways:
+                processes.append(_simulator(folder, port["stripe"], own_url))
                 placeholders |= {
-                    "stripe": f"http://{HOST}:{port}",
+                    "stripe": _url(ways["stripe"].port),
                     "stripe_key": STRIPE_KEY,
                     "stripe_secret": STRIPE_SECRET,
                 }
             if manifest.stand_in:
-                port = ports.pick()
-                await stack.enter_async_context(_stand_in(manifest.stand_in, port))
-                placeholders["stand_in"] = f"http://{HOST}:{port}"
+                await stack.enter_async_context(_stand_in(manifest.stand_in, port["stand_in"]))
+                placeholders["stand_in"] = _url(port["stand_in"])
             await stack.enter_async_context(Supervisor(processes, folder))
-            yield Surroundings(
-                folder, placeholders, _aws_variables(proxy.port), emulator.url, proxy
-            )
+            environment = _aws_variables(ways["aws"].port)
+            yield Surroundings(folder, placeholders, environment, emulator.url, ways)
     finally:
         postgres.remove()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _url(port: int) -> str:
+    return f"http://{HOST}:{port}"
 
 
 def _temporary_folder(name: str) -> Path:
@@ -107,7 +111,7 @@ def _emulator_behind(emulator: EmulatorServer, port: int) -> Process:
 
 def _aws_variables(port: int) -> dict[str, str]:
     return {
-        "AWS_ENDPOINT_URL": f"http://{HOST}:{port}",
+        "AWS_ENDPOINT_URL": _url(port),
         "AWS_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,
         "AWS_ACCESS_KEY_ID": "test",
@@ -127,7 +131,7 @@ def _simulator(folder: Path, port: int, own_url: str) -> Process:
             "STRIPE_WEBHOOK_SECRET": STRIPE_SECRET,
             "STRIPE_WEBHOOK_URL": f"{own_url}/webhooks/stripe",
         },
-        readiness=HttpReady(f"http://{HOST}:{port}/health/ready"),
+        readiness=HttpReady(f"{_url(port)}/health/ready"),
         port=port,
     )
 

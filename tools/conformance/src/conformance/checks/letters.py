@@ -14,11 +14,13 @@ async def lettered(stage: Stage, bodies: Mapping[str, str]) -> list[str]:
     """Wait until each text is a dead letter with a reason; the reasons' codes, or Failed."""
     found: list[Letter] = []
 
-    async def look() -> list[Letter]:
+    async def look() -> int:
+        # In this order: a letter is written before its message is deleted, never after.
+        depth = await stage.bus.depth()
         found.extend(await stage.bus.take_letters())
-        return found
+        return depth.total
 
-    await eventually(look, lambda now: len(now) >= len(bodies), LETTER_SECONDS)
+    await eventually(look, lambda total: total == 0, LETTER_SECONDS)
     by_body = {letter.body: letter for letter in found}
     missing = [what for what, body in bodies.items() if body not in by_body]
     depth = await stage.bus.depth()
