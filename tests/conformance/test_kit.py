@@ -78,6 +78,15 @@ async def test_a_sound_participant_passes_every_check() -> None:
     }, [result.seen for result in report.results if result.verdict is not Verdict.PASSED]
 
 
+async def test_one_that_answers_something_else_fails_everything_and_stops_nothing() -> None:
+    files = ProcessSpec(
+        name="parcels", command=["{python}", "-m", "http.server", "{port}", "--bind", "127.0.0.1"]
+    )
+    manifest = sample().model_copy(update={"processes": [files], "ready": "/"})
+    report = await examine(manifest, chosen(["health", "handles", "kill"]), PORTS)
+    assert [result.verdict for result in report.results] == [Verdict.FAILED] * 3
+
+
 async def test_one_that_does_not_start_fails_and_says_its_last_words() -> None:
     dying = ProcessSpec(name="parcels", command=["{python}", "-c", "exit('{port}: no luck')"])
     manifest = sample().model_copy(update={"processes": [dying]})

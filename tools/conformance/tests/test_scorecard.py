@@ -44,6 +44,14 @@ def test_each_check_has_its_line_with_verdict_and_what_was_seen() -> None:
         )
 
 
+def test_a_long_story_takes_no_room_from_check_and_verdict() -> None:
+    long = Result(CHECKS[10], Verdict.FAILED, "and so on " * 50, 1.0, "an end")
+    first = shown(Report("catalog", [long], 1.0)).splitlines()[2]
+    assert long.check.name in first
+    assert "FAILED" in first
+    assert len(first) <= 120
+
+
 def test_programs_get_the_same() -> None:
     (participant,) = json.loads(as_json([REPORT]))["participants"]
     assert participant["name"] == "catalog"

@@ -4,7 +4,6 @@ Guarantee: `verify` passes only if each message was handled exactly once by the 
 count, nothing was dead-lettered, and each telling came to its end with nothing sent beyond it.
 """
 
-import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ from conformance.manifest import HttpStep, SendStep, Step
 from conformance.messages import Message
 from conformance.tale import Tale
 from conformance.verdicts import require
-from conformance.waiting import eventually
+from conformance.waiting import eventually, together
 
 if TYPE_CHECKING:
     from conformance.stage import Stage
@@ -38,7 +37,7 @@ class Burst:
     async def ready(cls, stage: "Stage", tales: Sequence[Tale]) -> "Burst":
         """Play what comes before the last message."""
         story = tales[0].story
-        await asyncio.gather(*(tale.play(story.steps[: story.last_send]) for tale in tales))
+        await together(*(tale.play(story.steps[: story.last_send]) for tale in tales))
         await stage.settle()
         step = story.steps[story.last_send]
         assert isinstance(step, SendStep)
@@ -75,7 +74,7 @@ class Burst:
             expected=f"{count} {self.name} handled once each",
             seen=f"{handled} in its census; {self._stage.instance.last_words()}",
         )
-        await asyncio.gather(*(tale.play(self._ending) for tale in self._tales))
+        await together(*(tale.play(self._ending) for tale in self._tales))
         # What was expected has come; what can be looked at can be looked at again.
         self._ending = [step for step in self._ending if isinstance(step, HttpStep)]
 

@@ -24,7 +24,8 @@ _MARKS = {
 
 def show(report: Report, console: Console) -> None:
     """Print one participant's scorecard."""
-    table = Table(title=f"{report.name}, {report.seconds:.1f} s", title_justify="left", box=None)
+    title = f"{report.name}, {report.seconds:.1f} s"
+    table = Table(title=title, title_justify="left", box=None, expand=True)
     table.add_column("check", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     table.add_column("seen", overflow="ellipsis", no_wrap=True, ratio=1)

@@ -20,7 +20,7 @@ from conformance.messages import Message
 from conformance.participant import Instance
 from conformance.surroundings import Surroundings
 from conformance.tale import Tale
-from conformance.verdicts import NotApplicable, require
+from conformance.verdicts import SHOWN, NotApplicable, document_in, require
 from conformance.waiting import eventually
 
 # Beside the time after which a killed worker's messages come back, which may come to pass twice.
@@ -55,10 +55,15 @@ class Stage:
         require(
             response.status_code == 200,
             expected="GET /ops/messages to answer 200",
-            seen=f"{response.status_code} {response.text[:200]}",
+            seen=f"{response.status_code} {response.text[:SHOWN]}",
         )
-        document: Mapping[str, Any] = response.json()
-        return document
+        document = document_in(response)
+        require(
+            _has_counts(document),
+            expected="GET /ops/messages to have counts: handled by type, outbox.pending",
+            seen=response.text[:SHOWN],
+        )
+        return dict(document)
 
     async def handled(self) -> Counter[str]:
         """How many messages of each type it says that it has handled."""
@@ -154,6 +159,15 @@ def described(letters: Sequence[Letter]) -> str:
     reasons = Counter(letter.reason_code or "no reason" for letter in letters)
     why = next((letter.reason for letter in letters if letter.reason), "")
     return f"{len(letters)} dead letters ({dict(reasons)}) {why[:200]}"
+
+
+def _has_counts(document: Any) -> bool:
+    """Whether the census has what the checks count by."""
+    try:
+        counts = [*document["handled"].values(), document["outbox"]["pending"]]
+    except (KeyError, TypeError, AttributeError):
+        return False
+    return all(isinstance(count, int) for count in counts)
 
 
 def _pending(census: Mapping[str, Any]) -> int:

@@ -7,10 +7,16 @@ rule is written; one that does not apply says why.
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import httpx
+
     from conformance.stage import Stage
+
+
+# Of an answer that is not what it should be, the beginning.
+SHOWN = 200
 
 
 class Verdict(StrEnum):
@@ -58,6 +64,15 @@ class Result:
     seen: str
     seconds: float
     expected: str | None = None
+
+
+def document_in(response: "httpx.Response") -> Any:
+    """The JSON in an answer; raises Failed where there is none."""
+    try:
+        return response.json()
+    except ValueError:
+        request = f"{response.request.method} {response.request.url.path}"
+        raise Failed(f"JSON from {request}", response.text[:SHOWN]) from None
 
 
 def require(holds: bool, *, expected: str, seen: object) -> None:

@@ -1,12 +1,13 @@
 """Waits for what has to come true, never for a while.
 
-Guarantee: returns the last value that was seen, accepted or not, so that a verdict can tell it.
+Guarantee: `eventually` returns the last value that was seen, accepted or not, so that a verdict can
+tell it; `together` leaves nothing running behind.
 """
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -27,3 +28,14 @@ async def eventually(
         if accept(value) or time.monotonic() >= give_up_at:
             return value
         await asyncio.sleep(poll_seconds)
+
+
+async def together(*work: Coroutine[Any, Any, None]) -> None:
+    """All at once; the first that fails ends the others, and what it raised is raised as it is."""
+    tasks = [asyncio.create_task(each) for each in work]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

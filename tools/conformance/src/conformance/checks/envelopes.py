@@ -1,12 +1,12 @@
 """What it sends is what its contract says, to the byte."""
 
-import asyncio
 from collections.abc import Iterator
 
 from conformance.contract import ENVELOPE, Contract
 from conformance.messages import Message, texts_in
 from conformance.stage import Stage
 from conformance.verdicts import Check, NotApplicable, require
+from conformance.waiting import together
 
 
 async def run(stage: Stage) -> str:
@@ -15,7 +15,7 @@ async def run(stage: Stage) -> str:
         raise NotApplicable("its contract sends nothing")
     if not stage.bus.seen:
         told = [stage.tell(story) for story in stage.manifest.stories]
-        await asyncio.gather(*(tale.play(tale.story.steps) for tale in told))
+        await together(*(tale.play(tale.story.steps) for tale in told))
         await stage.settle()
     seen = stage.bus.seen
     require(bool(seen), expected="messages on the bus", seen="none: tell a story that makes some")

@@ -1,12 +1,11 @@
 """It handles every message that its contract says it receives."""
 
-import asyncio
 from collections import Counter
 
 from conformance.burst import COUNT_SECONDS
 from conformance.stage import Stage
 from conformance.verdicts import Check, require
-from conformance.waiting import eventually
+from conformance.waiting import eventually, together
 
 
 async def run(stage: Stage) -> str:
@@ -17,7 +16,7 @@ async def run(stage: Stage) -> str:
     sent = Counter(name for story in (*told, *alone) for name in story.sends)
     before = await stage.handled()
     tales = [stage.tell(story) for story in (*told, *alone)]
-    await asyncio.gather(*(tale.play(tale.story.steps) for tale in tales))
+    await together(*(tale.play(tale.story.steps) for tale in tales))
     await stage.settle()
     wanted = before + sent
     after = await eventually(stage.handled, lambda now: now >= wanted, COUNT_SECONDS)
@@ -31,7 +30,7 @@ async def run(stage: Stage) -> str:
     )
     extra = [message.detail_type for tale in tales for message in tale.unexpected()]
     require(not extra, expected="what its stories tell and no more", seen=", ".join(extra))
-    return f"{sum(sent.values())} messages of {len(receives)} types, {len(told)} stories"
+    return f"{sum(sent.values())} messages of {len(receives)} types; stories told: {len(told)}"
 
 
 CHECK = Check(

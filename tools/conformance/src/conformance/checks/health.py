@@ -2,7 +2,7 @@
 
 from conformance.contract import PROBLEM
 from conformance.stage import Stage
-from conformance.verdicts import Check, require
+from conformance.verdicts import Check, document_in, require
 from contracts.openapi import differences
 
 PROBLEM_TYPE = "application/problem+json"
@@ -31,7 +31,7 @@ async def _as_promised(stage: Stage, url: str, path: str) -> None:
         expected=f"GET {path} to answer 200 with JSON",
         seen=f"{response.status_code} {kind} {response.text[:200]}",
     )
-    faults = stage.contract.faults_of_answer(path, 200, response.json())
+    faults = stage.contract.faults_of_answer(path, 200, document_in(response))
     require(not faults, expected=f"GET {path} as in openapi.yaml", seen="; ".join(faults[:3]))
 
 
@@ -43,7 +43,7 @@ async def _refuses(stage: Stage, url: str) -> None:
         expected=f"an unknown path to answer 404 with {PROBLEM_TYPE}",
         seen=f"{missing.status_code} {kind}",
     )
-    faults = stage.contract.faults_of(PROBLEM, missing.json())
+    faults = stage.contract.faults_of(PROBLEM, document_in(missing))
     require(not faults, expected="a problem document (RFC 9457)", seen="; ".join(faults[:3]))
     wrong = await stage.http.request("DELETE", f"{url}/health/live")
     require(
@@ -57,7 +57,7 @@ async def _document(stage: Stage) -> str:
     served = await stage.http.get(f"{stage.instance.url}/openapi.json")
     if served.status_code == 404 or stage.contract.openapi is None:
         return "it serves no API document"
-    differing = differences(stage.contract.openapi, served.json())
+    differing = differences(stage.contract.openapi, document_in(served))
     require(not differing, expected="/openapi.json to be the contract", seen=differing[:3])
     return "it serves its contract"
 

@@ -33,7 +33,7 @@ async def run(stage: Stage) -> str:
         )
         return f"set aside: {letters[0].reason_code}"
     await burst.verify()
-    return f"a {burst.name} of {MAX_ENTRY_BYTES // 1024} KB was handled"
+    return f"{burst.name} of {MAX_ENTRY_BYTES // 1024} KB: handled"
 
 
 def _as_large_as_possible(message: Message) -> Message:

@@ -1,13 +1,12 @@
 """Messages in an order that nobody meant come to a sound end."""
 
-import asyncio
 from collections import Counter
 
 from conformance.burst import COUNT_SECONDS
 from conformance.manifest import SendStep, Story
 from conformance.stage import Stage
 from conformance.verdicts import Check, require
-from conformance.waiting import eventually
+from conformance.waiting import eventually, together
 
 
 async def run(stage: Stage) -> str:
@@ -15,7 +14,7 @@ async def run(stage: Stage) -> str:
     stories = told or [_backwards(stage)]
     before = await stage.handled()
     tales = [stage.tell(story) for story in stories]
-    await asyncio.gather(*(tale.play(tale.story.steps) for tale in tales))
+    await together(*(tale.play(tale.story.steps) for tale in tales))
     await stage.settle()
     await stage.no_letters()
     wanted = before + Counter(name for story in stories for name in story.sends)

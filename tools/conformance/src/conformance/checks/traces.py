@@ -23,13 +23,13 @@ async def run(stage: Stage) -> str:
             "under a span of its own",
             seen=f"{cause.traceparent} became {effect.traceparent}",
         )
-    return f"{len(links)} message(s) in the trace of what they follow from, each under its own span"
+    return f"in the trace of what it follows from, under a span of its own: {len(links)} message(s)"
 
 
 def _parts(message: Message) -> tuple[str, str]:
     """Trace and span (W3C Trace Context, `version-trace-span-flags`)."""
-    parts = (message.traceparent or "---").split("-")
-    return parts[1], parts[2]
+    _, trace, span, *_ = [*str(message.traceparent).split("-"), "", "", ""]
+    return trace, span
 
 
 CHECK = Check(

@@ -1,7 +1,5 @@
 """Two of it at once do no more than one."""
 
-import asyncio
-
 from conformance.stage import Stage
 from conformance.verdicts import Check, NotApplicable
 from conformance.waiting import eventually
@@ -14,8 +12,9 @@ TWIN_SECONDS = 10.0
 async def run(stage: Stage) -> str:
     if stage.manifest.one_instance is not None:
         raise NotApplicable(f"there is only ever one: {stage.manifest.one_instance}")
-    burst, _ = await asyncio.gather(stage.burst(COUNT), stage.twin.start())
     try:
+        await stage.twin.start()
+        burst = await stage.burst(COUNT)
         await stage.bus.publish([*burst.messages, *burst.messages])
         await burst.verify()
         stage.instance.freeze()
