@@ -116,36 +116,39 @@ class Bus:
         """Fill `seen`, until cancelled."""
         while True:
             try:
-                bodies = await self._take(self._probe, wait_seconds=1)
+                messages = await self._receive(self._probe, wait_seconds=1)
+                for message in messages:
+                    event = json.loads(message["Body"])
+                    sent = Message(event["source"], event["detail-type"], event["detail"])
+                    self.seen.append(sent)
+                # Only now: whoever finds the queue empty finds them all in `seen`.
+                await self._delete(self._probe, messages)
             except (ClientError, BotoCoreError, OSError):
                 await asyncio.sleep(0.2)  # The emulator is busy, or ends.
-                continue
-            for message in bodies:
-                event = json.loads(message["Body"])
-                self.seen.append(Message(event["source"], event["detail-type"], event["detail"]))
 
-    async def _take(self, url: str, wait_seconds: int = 0) -> list[dict[str, Any]]:
+    async def _take(self, url: str) -> list[dict[str, Any]]:
         taken: list[dict[str, Any]] = []
-        while True:
-            answer = await self._sqs.receive_message(
-                QueueUrl=url,
-                MaxNumberOfMessages=MAX_ENTRIES,
-                WaitTimeSeconds=0 if taken else wait_seconds,
-                MessageAttributeNames=["All"],
-            )
-            messages = answer.get("Messages", [])
-            if not messages:
-                return taken
+        while messages := await self._receive(url):
             taken += messages
-            await self._sqs.delete_message_batch(
-                QueueUrl=url,
-                Entries=[
-                    {"Id": str(number), "ReceiptHandle": each["ReceiptHandle"]}
-                    for number, each in enumerate(messages)
-                ],
-            )
-            if wait_seconds:  # Whoever watches wants to have them now.
-                return taken
+            await self._delete(url, messages)
+        return taken
+
+    async def _receive(self, url: str, wait_seconds: int = 0) -> list[dict[str, Any]]:
+        answer = await self._sqs.receive_message(
+            QueueUrl=url,
+            MaxNumberOfMessages=MAX_ENTRIES,
+            WaitTimeSeconds=wait_seconds,
+            MessageAttributeNames=["All"],
+        )
+        return list(answer.get("Messages", []))
+
+    async def _delete(self, url: str, messages: Sequence[dict[str, Any]]) -> None:
+        if messages:
+            entries = [
+                {"Id": str(number), "ReceiptHandle": each["ReceiptHandle"]}
+                for number, each in enumerate(messages)
+            ]
+            await self._sqs.delete_message_batch(QueueUrl=url, Entries=entries)
 
     async def _depth_of(self, url: str) -> Depth:
         answer = await self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=list(_DEPTHS))
