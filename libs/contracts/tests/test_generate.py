@@ -102,6 +102,12 @@ def test_what_is_received_and_never_sent_is_an_error(
             "$id must be urn:bookstore:catalog:ReserveStock:",
         ),
         (
+            "catalog/schemas/ReserveStock.json",
+            "urn:bookstore:catalog:ReserveStock:1",
+            "urn:bookstore:catalog:ReserveStock:2",
+            "version 2 of ReserveStock stands in a file of another name",
+        ),
+        (
             "order/asyncapi.yaml",
             "../catalog/asyncapi.yaml#/channels/StockReserved",
             "../catalog/asyncapi.yaml#/channels/StockTaken",

@@ -9,14 +9,13 @@ import signal
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from conformance.errors import ConformanceError
 from conformance.manifest import Manifest, ProcessSpec
 from conformance.surroundings import HOST, Surroundings
 from conformance.templates import fill
 from conformance.verdicts import Failed
-from stack import HttpReady, PortAllocator, Process, StackError
+from stack import HttpReady, PortAllocator, Process, StackError, find_node
 from stack.child import Child, Watchdog, spawn
 from stack.logs import ProcessLog
 from stack.probes import wait_until_ready
@@ -194,7 +193,7 @@ class Instance:
         return {
             **self._around.placeholders,
             "python": sys.executable,
-            "node": str(Path(sys.executable).parent / "node"),
+            "node": str(find_node()),
             "here": str(self._manifest.folder),
             "port": str(self._ports.get(spec.name, 0)),
             "url": self.url,
