@@ -33,7 +33,7 @@ def test_roles_come_in_the_order_of_the_flow() -> None:
         ("clock", Role.PUBLISHER),
         ("shelf", Role.PARTICIPANT),
         ("bank", Role.PARTICIPANT),
-        ("parcel", Role.CHOREOGRAPHED),
+        ("parcel", Role.REACTOR),
         ("audit", Role.LISTENER),
     ]
 

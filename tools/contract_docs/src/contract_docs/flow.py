@@ -17,7 +17,7 @@ class Role(Enum):
     ORCHESTRATOR = ("orchestrator", 0, "Sends commands and decides by the replies.")
     PUBLISHER = ("publisher", 0, "Tells of events and receives nothing.")
     PARTICIPANT = ("participant", 1, "Does what commands say and replies.")
-    CHOREOGRAPHED = ("choreographed", 2, "Reacts to events and tells of events of its own.")
+    REACTOR = ("reactor", 2, "Reacts to events and tells of events of its own.")
     LISTENER = ("listener", 2, "Reacts to events; nothing waits for it.")
 
     def __init__(self, label: str, layer: int, meaning: str) -> None:
@@ -87,7 +87,7 @@ def _role(contracts: Contracts, service: str) -> Role:
         return Role.ORCHESTRATOR
     if not sends:
         return Role.LISTENER
-    return Role.CHOREOGRAPHED if receives else Role.PUBLISHER
+    return Role.REACTOR if receives else Role.PUBLISHER
 
 
 def _shared(contracts: Contracts, sender: str, receiver: str, kind: str) -> tuple[str, ...]:
