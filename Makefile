@@ -17,6 +17,7 @@ FAULTS := .local/faults/results.json
 SEED ?= 1
 # Trust the machine's certificate store, as pip does: a company's own authority is in there.
 export UV_SYSTEM_CERTS := 1
+npm := PATH="$(CURDIR)/$(BIN):$$PATH" NODE_OPTIONS=--use-system-ca npm
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up down status logs restart halt resume reindex seed clean test lint format types check \
@@ -184,7 +185,7 @@ $(STAMP): $(BIN)/uv requirements/dev.txt $(PACKAGES:%=%/pyproject.toml)
 
 %/node_modules/.installed: %/package.json %/package-lock.json $(STAMP)
 	@echo "installing what $*/package-lock.json pins ..."
-	@cd $* && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --silent --no-audit --no-fund --ignore-scripts
+	@cd $* && $(npm) ci --silent --no-audit --no-fund --ignore-scripts
 	@touch $@
 
 $(EMULATOR_STAMP): $(BIN)/uv requirements/emulator.txt
