@@ -25,7 +25,7 @@ _KEYWORDS: Mapping[str, frozenset[str]] = {
     "integer": frozenset({"minimum", "maximum"}),
 }
 _ANNOTATIONS = frozenset(
-    {"$schema", "$id", "$defs", "title", "description", "examples", "type", "$ref"}
+    {"$schema", "$id", "$defs", "title", "description", "examples", "type", "$ref", "x-closed"}
 )
 MISSING = "missing"
 # A name that no contract has: what a later release might add.
