@@ -11,7 +11,7 @@ fields only those whose absence the handler refuses.
 import json
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ REWRITE = "make test-contracts ARGS=--write-pacts"
 ORDER_ID = "0197a3c2-7b1e-7c44-9d3a-5f0e8c1b2a60"
 PAYMENT_ID = "0197a3c2-7b1f-7a10-8e55-1c2d3e4f5a6b"
 BATCH_ID = "0197a3c2-9000-7b00-8a00-0123456789ab"
+SHIPMENT_ID = "3f0c8a52-6f9d-5c1e-8a77-2b1d4e5f6a70"
 BOOK_ID = "2dc9420b-9ab2-50b5-8006-586e68a5e2b6"
 CUSTOMER_ID = "ada"
 PRICE_MINOR = 1699
@@ -118,12 +119,14 @@ class Ask:
 
     `data` holds examples and matchers. `given` is what has to have happened for the example to make
     sense, in words of the consumer's scene; `shows` tells from the scene whether it was handled.
+    `envelope` is what the consumer wants of the envelope beyond what all of them do.
     """
 
     message: str
     data: Mapping[str, Any]
     shows: Callable[[Any], bool | Awaitable[bool]]
     given: Sequence[str] = ()
+    envelope: Mapping[str, Any] = field(default_factory=dict)
 
 
 def pact_of(consumer: str, provider: str, asks: Iterable[Ask]) -> Pact:
@@ -139,7 +142,9 @@ def pact_of(consumer: str, provider: str, asks: Iterable[Ask]) -> Pact:
 
 
 def _detail(ask: Ask, source: str) -> dict[str, Any]:
-    """The envelope as `Envelope.decode` reads it; what it takes without is not asked for."""
+    """The envelope as `Envelope.decode` reads it; what that takes without is not asked for, unless
+    the consumer's own reader is stricter.
+    """
     return {
         "specversion": "1.0",
         "id": an_id(derived_id("pact", ask.message)),
@@ -149,6 +154,7 @@ def _detail(ask: Ask, source: str) -> dict[str, Any]:
         "time": a_moment(),
         "dataschema": MESSAGES[ask.message].dataschema,
         "correlationid": an_id(ORDER_ID),
+        **ask.envelope,
         "data": dict(ask.data),
     }
 

@@ -49,7 +49,9 @@ _BOOK = {
 
 @dataclass(frozen=True)
 class Said:
-    """One entry of PutEvents: `detail` is its JSON as it was handed over."""
+    """One entry of PutEvents: `detail` is its JSON as it was handed over, or as the bus handed it
+    on where the sender is a process of its own.
+    """
 
     source: str
     message: str

@@ -39,7 +39,7 @@ def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
     """How to draw the same payloads again; and the matrix, where any of it was run."""
-    if any("test_payloads" in report.nodeid for report in _reports(terminalreporter)):
+    if any(_draws(report.nodeid) for report in _reports(terminalreporter)):
         terminalreporter.write_line(f"payloads: CONTRACTS_SEED={SEED} draws the same ones again")
     matrix = config.stash.get(MATRIX, None)
     if matrix is None or matrix.is_empty:
@@ -47,6 +47,10 @@ def pytest_terminal_summary(
     terminalreporter.section("messages proven between consumer and provider")
     for line in matrix.lines():
         terminalreporter.write_line(line)
+
+
+def _draws(nodeid: str) -> bool:
+    return "test_payloads" in nodeid or "test_typescript_reader" in nodeid
 
 
 def _reports(terminalreporter: pytest.TerminalReporter) -> Iterator[pytest.TestReport]:

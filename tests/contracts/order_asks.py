@@ -1,4 +1,5 @@
-"""What order asks of the replies that move its sagas, and of the reports of reconciliation.
+"""What order asks of the replies that move its sagas, of the reports of reconciliation, and of the
+parcel that it only shows.
 
 Guarantee: each example moves a real saga that waits for it, or is recorded.
 """
@@ -13,20 +14,25 @@ from prometheus_client import REGISTRY
 from bookstore_world.customer import Customer
 from faults.stage import Process
 from order_service.app import SERVICE
+from order_service.orders import Orders
 from order_service.store import ORDERS
+from order_service.views import OrderView
 
 from .asks import (
     BATCH_ID,
     ORDER_ID,
     PAYMENT_ID,
+    SHIPMENT_ID,
     Ask,
     a_code,
     a_count,
     a_moment,
     an_id,
     any_of,
+    customer,
     money,
     one_of,
+    text_like,
 )
 from .scene import Detail, MemoryScene, play_in_memory, says
 
@@ -46,6 +52,12 @@ _PAYMENT_REASONS = one_of(
 )  # fmt: skip
 _REPAIR = {**_ORDER, "found": a_code("held"), "action": a_code("sold")}
 _PAYMENT_REPAIR = {**_PAYMENT, "found": a_code("authorized"), "action": a_code("captured")}
+_PARCEL = {
+    **_ORDER,
+    "shipment_id": an_id(SHIPMENT_ID),
+    "customer_id": customer(),
+    "tracking_code": text_like("BK7Q2M9X4T1C", "^[A-Z0-9]{8,32}$"),
+}
 _REPORT = {"batch_id": an_id(BATCH_ID), "matched": a_count(1)}
 
 _RESERVED = ("the order is placed", "StockReserved")
@@ -94,6 +106,15 @@ class OrderScene(MemoryScene):
             if key[0] == what
         )
 
+    async def shipment_status(self) -> str | None:
+        """What customers are shown of the parcel's way."""
+
+        async def ask(orders: Orders) -> OrderView:
+            return await orders.view(self.order_id)
+
+        view: OrderView = await self.stage.ask("order-web", ask)
+        return view.shipment.status if view.shipment else None
+
 
 def _repairs() -> Mapping[tuple[str, str], float]:
     return {
@@ -103,6 +124,14 @@ def _repairs() -> Mapping[tuple[str, str], float]:
         for sample in metric.samples
         if sample.name.endswith("_total")
     }
+
+
+async def _is_on_its_way(scene: OrderScene) -> bool:
+    return await scene.shipment_status() == "dispatched"
+
+
+async def _has_arrived(scene: OrderScene) -> bool:
+    return await scene.shipment_status() == "delivered"
 
 
 def _refused(scene: OrderScene) -> bool:
@@ -176,6 +205,18 @@ ASKS = (
         {**_REPORT, "repaired": any_of(_PAYMENT_REPAIR)},
         given=_RESERVED[:1],
         shows=lambda scene: scene.recorded("payment"),
+    ),
+    Ask(
+        "ShipmentDispatched",
+        {**_PARCEL, "dispatched_at": a_moment()},
+        given=_CONFIRMED,
+        shows=_is_on_its_way,
+    ),
+    Ask(
+        "ShipmentDelivered",
+        {**_PARCEL, "delivered_at": a_moment()},
+        given=(*_CONFIRMED, "ShipmentDispatched"),
+        shows=_has_arrived,
     ),
 )
 

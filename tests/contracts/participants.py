@@ -2,9 +2,9 @@
 
 Guarantee: whoever receives or sends by the topology, and does not in here, fails a test.
 
-A service that is no Python joins here by two functions that start its process on the servers: a
-`play` that lends its queue to a ServerScene, as `search_asks.play` does, and, where it sends, a
-course that answers what its process has published on the emulator's bus.
+A service that is no Python is here by two functions that start its process on the servers: a `play`
+that lends its queue to a ServerScene, and a course that answers what its process has published on
+the emulator's bus. `fulfillment_scene` and `fulfillment_course` are the ones to follow.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -12,7 +12,16 @@ from typing import Any
 
 from contracts import load_topology
 
-from . import catalog_asks, notification_asks, order_asks, payment_asks, search_asks
+from . import (
+    catalog_asks,
+    fulfillment_asks,
+    fulfillment_course,
+    fulfillment_scene,
+    notification_asks,
+    order_asks,
+    payment_asks,
+    search_asks,
+)
 from .asks import Ask, examples_of, messages_between, pact_of
 from .bookstore_course import Said, everything_said
 from .server_scene import Servers
@@ -21,6 +30,7 @@ Play = Callable[..., Awaitable[Any]]
 
 ASKS: Mapping[str, Sequence[Ask]] = {
     "catalog": catalog_asks.ASKS,
+    "fulfillment": fulfillment_asks.ASKS,
     "notification": notification_asks.ASKS,
     "order": order_asks.ASKS,
     "payment": payment_asks.ASKS,
@@ -34,10 +44,15 @@ IN_MEMORY: Mapping[str, Play] = {
     "payment": payment_asks.play,
 }
 # On a real queue and real stores; `play` takes them too.
-ON_SERVERS: Mapping[str, Play] = {"search": search_asks.play}
+ON_SERVERS: Mapping[str, Play] = {
+    "fulfillment": fulfillment_scene.play,
+    "search": search_asks.play,
+}
 # Courses in which providers say all that they can; a provider may appear in several.
 COURSES_IN_MEMORY: Sequence[Callable[[], Sequence[Said]]] = (everything_said,)
-COURSES_ON_SERVERS: Sequence[Callable[[Servers], Awaitable[Sequence[Said]]]] = ()
+COURSES_ON_SERVERS: Sequence[Callable[[Servers], Awaitable[Sequence[Said]]]] = (
+    fulfillment_course.everything_said,
+)
 
 
 def pact_between(consumer: str, provider: str) -> Any:

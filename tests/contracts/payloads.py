@@ -11,9 +11,12 @@ from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
+
+T = TypeVar("T")
 
 Schema = Mapping[str, Any]
 Path = tuple[str | int, ...]
@@ -25,7 +28,7 @@ _KEYWORDS: Mapping[str, frozenset[str]] = {
     "integer": frozenset({"minimum", "maximum"}),
 }
 _ANNOTATIONS = frozenset(
-    {"$schema", "$id", "$defs", "title", "description", "examples", "type", "$ref"}
+    {"$schema", "$id", "$defs", "title", "description", "examples", "type", "$ref", "x-closed"}
 )
 MISSING = "missing"
 # A name that no contract has: what a later release might add.
@@ -45,6 +48,28 @@ class UnknownKeyword(NotImplementedError):
 def payloads(schema: Schema) -> st.SearchStrategy[dict[str, Any]]:
     """Any object that the schema allows, optional fields absent or present, unknown ones too."""
     return _values(schema, schema)
+
+
+def samples(strategy: st.SearchStrategy[T], count: int, by: int) -> list[T]:
+    """So many values of a strategy, the same ones for the same seed: for tests that take them all
+    at once, as those on servers do.
+    """
+    found: list[T] = []
+
+    @seed(by)
+    @settings(
+        max_examples=count,
+        phases=[Phase.generate],
+        deadline=None,
+        database=None,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+    @given(strategy)
+    def keep(value: T) -> None:
+        found.append(value)
+
+    keep()
+    return found
 
 
 def resolved(schema: Schema, root: Schema) -> Schema:
@@ -155,13 +180,14 @@ def violations(schema: Schema) -> st.SearchStrategy[Violation]:
     """A payload that the schema allows, but for one part of it, which it forbids."""
     return payloads(schema).flatmap(
         lambda payload: st.sampled_from(list(_changes(payload, schema))).map(
-            lambda change: Violation(
-                change.what,
-                "/" + "/".join(map(str, change.path)),
-                _changed(payload, change),
-            )
+            lambda change: _violation(payload, change)
         )
     )
+
+
+def violations_of(payload: dict[str, Any], schema: Schema) -> list[Violation]:
+    """The payload with each part of it broken in every way, one at a time."""
+    return [_violation(payload, change) for change in _changes(payload, schema)]
 
 
 class _Change(NamedTuple):
@@ -170,6 +196,11 @@ class _Change(NamedTuple):
     path: Path
     what: str
     value: Any = None
+
+
+def _violation(payload: dict[str, Any], change: _Change) -> Violation:
+    where = "/" + "/".join(map(str, change.path))
+    return Violation(change.what, where, _changed(payload, change))
 
 
 def _changes(payload: dict[str, Any], schema: Schema) -> Iterator[_Change]:

@@ -33,6 +33,16 @@ class Servers:
     folder: Path
 
 
+@dataclass(frozen=True)
+class Letter:
+    """What lies among the dead letters, and the code of the reason, if the service has put it there
+    itself.
+    """
+
+    detail: Detail
+    reason_code: str | None
+
+
 class ServerScene:
     """See Scene. `queue_urls` are those of its queue and its dead letters; `census` tells how many
     messages of each type the service has ever handled.
@@ -46,7 +56,7 @@ class ServerScene:
         self._census = census
         self._examples = examples
         self._before: Mapping[str, int] = {}
-        self._letters: list[Detail] = []
+        self._letters: list[Letter] = []
         self._told = 0
 
     async def start(self) -> None:
@@ -82,6 +92,11 @@ class ServerScene:
 
     async def refused(self) -> Sequence[Detail]:
         """See Scene."""
+        return [letter.detail for letter in self._letters]
+
+    @property
+    def letters(self) -> Sequence[Letter]:
+        """The same, with the reasons."""
         return self._letters
 
     def fill_in(self, detail: Detail) -> Detail:
@@ -94,13 +109,18 @@ class ServerScene:
         _, dead_letter_url = await self._queue_urls()
         while True:
             answer = await self._sqs.receive_message(
-                QueueUrl=dead_letter_url, MaxNumberOfMessages=10
+                QueueUrl=dead_letter_url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
             )
             messages = answer.get("Messages", [])
             for message in messages:
-                self._letters.append(orjson.loads(message["Body"])["detail"])
+                self._letters.append(_letter_of(message))
                 await self._sqs.delete_message(
                     QueueUrl=dead_letter_url, ReceiptHandle=message["ReceiptHandle"]
                 )
             if not messages:
                 return
+
+
+def _letter_of(message: Mapping[str, Any]) -> Letter:
+    reason_code = message.get("MessageAttributes", {}).get("reason_code", {}).get("StringValue")
+    return Letter(orjson.loads(message["Body"])["detail"], reason_code)

@@ -23,6 +23,7 @@ from .asks import REWRITE, file_of, messages_between, pairs, text_of, written
 from .bookstore_course import Said
 from .matrix import Matrix
 from .participants import COURSES_IN_MEMORY, COURSES_ON_SERVERS, pact_between
+from .payloads import known_part
 from .server_scene import Servers
 
 SaidBy = Callable[[str], list[Said]]
@@ -30,9 +31,9 @@ SaidBy = Callable[[str], list[Said]]
 TOPOLOGY = load_topology()
 PAIRS = pairs(TOPOLOGY)
 PROVIDERS = sorted({provider for _, provider in PAIRS})
-ENVELOPE = jsonschema_rs.Draft202012Validator(
-    dict(raw_schemas()["urn:bookstore:common:envelope:1"]), validate_formats=True
-)
+ENVELOPE_SCHEMA = raw_schemas()["urn:bookstore:common:envelope:1"]
+ENVELOPE_FIELDS = ENVELOPE_SCHEMA["properties"].keys()
+ENVELOPE = jsonschema_rs.Draft202012Validator(dict(ENVELOPE_SCHEMA), validate_formats=True)
 
 
 @pytest.fixture(scope="module")
@@ -59,11 +60,15 @@ def test_what_leaves_for_the_bus_keeps_the_raw_schemas_and_says_nothing_else(
     for said in said_by(provider):
         document = orjson.loads(said.detail)
         assert [error.message for error in ENVELOPE.iter_errors(document)] == []
+        assert document.keys() <= ENVELOPE_FIELDS  # So none of them is null, either.
         assert (document["source"], document["type"]) == (said.source, said.message)
         contract = message_type(said.message, int(document["dataschema"].rpartition(":")[2]))
         assert document["dataschema"] == contract.dataschema
-        model = parse(contract.name, contract.version, document["data"])
-        assert encode(model) == document["data"], f"{said.message} has fields of no contract"
+        data = document["data"]
+        again = encode(parse(contract.name, contract.version, data))
+        assert shape_of(again) == shape_of(data), f"{said.message} has fields of no contract"
+        # A moment may be written with more digits or fewer.
+        assert known_part(again, contract.schema) == known_part(data, contract.schema)
 
 
 @pytest.mark.parametrize(("consumer", "provider"), PAIRS)
@@ -108,6 +113,7 @@ def test_provider_keeps_every_pact(said_by: SaidBy, provider: str, matrix: Matri
         ("payment", "PaymentRefunded", {"customer_id": None}, "$.data"),
         ("order", "OrderRejected", {"reason": "Out Of Stock"}, "$.data.reason"),
         ("catalog", "StockLevelChanged", {"available": "2"}, "$.data.available"),
+        ("fulfillment", "ShipmentDispatched", {"shipment_id": "7"}, "$.data.shipment_id"),
     ],
 )
 def test_provider_that_says_something_else_breaks_the_pact(
@@ -132,7 +138,7 @@ def rounds(said: Sequence[Said]) -> list[dict[str, Said]]:
         shapes[each.message].setdefault(shape_of(orjson.loads(each.detail)["data"]), each)
     return [
         {message: kinds[number % len(kinds)] for message, kinds in _listed(shapes)}
-        for number in range(max(map(len, shapes.values())))
+        for number in range(max(map(len, shapes.values()), default=0))
     ]
 
 
@@ -163,8 +169,9 @@ def verified(provider: str, messages: Mapping[str, Said]) -> list[tuple[str, str
         }
     )
     for consumer, its_provider in PAIRS:
-        if its_provider == provider:
-            verifier.add_source(file_of(consumer, provider))
+        file = file_of(consumer, provider)
+        if its_provider == provider and file.exists():  # That it has to exist is another test's.
+            verifier.add_source(file)
     with contextlib.suppress(RuntimeError):  # Some pact is broken: the results say which.
         verifier.verify()
     return [
