@@ -9,7 +9,7 @@ import shutil
 import signal
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -208,12 +208,11 @@ async def _instances(stack: LocalStack, control: Path, proxied: Proxied) -> list
             env["HTTP_PORT"] = str(port)
             if name in ORDER_WEBS:
                 await proxied(f"clients>{name}", port)
-            python, dash, *module = process.argv
             found.append(
                 replace(
                     process,
                     name=name,
-                    argv=(python, dash, "faults.barriers", str(control), name, *module),
+                    argv=_with_barriers(process.argv, control, name),
                     env=env,
                     port=port,
                     readiness=HttpReady(f"http://{HOST}:{port}/health/ready"),
@@ -222,6 +221,14 @@ async def _instances(stack: LocalStack, control: Path, proxied: Proxied) -> list
                 )
             )
     return found
+
+
+def _with_barriers(argv: Sequence[str], control: Path, name: str) -> tuple[str, ...]:
+    """The same program, to be held up at named places; one that is no Python has none."""
+    program, *rest = argv
+    if rest[0] != "-m":
+        return tuple(argv)
+    return (program, "-m", "faults.barriers", str(control), name, *rest[1:])
 
 
 def another_port(processes: Iterable[Process]) -> int:

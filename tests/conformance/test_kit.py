@@ -22,6 +22,7 @@ SAMPLE = Path(__file__).parent / "sample"
 FAULTS: dict[str, str] = runpy.run_path(str(SAMPLE / "participant.py"))["FAULTS"]
 # Each has an emulator of its own, and waits most of its time.
 AT_ONCE = 4
+HERE = Path(__file__)
 PORTS = PortAllocator()
 
 
@@ -41,7 +42,7 @@ async def examinations(
     wanted = {
         item.callspec.params["fault"]
         for item in request.session.items
-        if hasattr(item, "callspec") and "fault" in item.callspec.params
+        if item.path == HERE and hasattr(item, "callspec") and "fault" in item.callspec.params
     }
     room = asyncio.Semaphore(AT_ONCE)
 

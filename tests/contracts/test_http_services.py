@@ -9,6 +9,7 @@ import asyncio
 import json
 import os
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 
 from bookstore.local_stack import WEBHOOK_SECRET
 from contracts import load_topology
+from drive.platform import Platform, running_platform
 
 SERVICES = sorted(load_topology().services)
 # The same requests each time; BOOKSTORE_SEED chooses others.
@@ -27,6 +29,13 @@ TIMEOUT_SECONDS = 100
 REPLACED = "positive_data_acceptance,negative_data_rejection,response_schema_conformance"
 # The secret that tests/drive gives notification, as the password that SNS would send.
 SES_CREDENTIALS = "sns:ses-webhook-of-tests"
+
+
+@pytest.fixture(scope="module")
+async def platform() -> AsyncIterator[Platform]:
+    """One of its own: what is left here in numbers is nothing that other tests reckon with."""
+    async with running_platform() as platform:
+        yield platform
 
 
 @pytest.fixture(scope="module")

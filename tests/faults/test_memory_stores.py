@@ -105,7 +105,7 @@ async def stock(engine: AsyncEngine, book_id: str) -> tuple[int, ...]:
 
 async def test_a_listed_book_reads_back_and_is_revised(catalog: AsyncEngine) -> None:
     books = Books(catalog, Outbox(catalog, MESSAGING, nobody_listens), Sender("catalog"))
-    book = Book(new_id(), "isbn", "Emma", ["J. Austen"], ["novel"], "en", None, 5, "EUR")
+    book = Book(new_id(), "9780141439587", "Emma", ["J. Austen"], ["novel"], "en", None, 5, "EUR")
     await books.put([Listing(book, 3)])
     await books.put([Listing(replace(book, title="Emma, revised"), 9)])
     found = await books.find(book.book_id)

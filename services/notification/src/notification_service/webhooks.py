@@ -88,7 +88,10 @@ async def _take(envelope: Mapping[str, Any], profiles: Profiles) -> None:
         shown = url if _CONFIRMATION.fullmatch(url) else "(an address that is not Amazon's)"
         log.warning("SNS asks an operator to confirm the subscription by opening %s", shown)
     elif kind == "Notification":
-        message = _object(str(envelope.get("Message", "")).encode("utf-8", "replace"))
+        said = envelope.get("Message", "")
+        if not isinstance(said, str):
+            raise _invalid()
+        message = _object(said.encode("utf-8", "replace"))
         reason, addresses = unwelcome(message)
         for address in addresses:
             await profiles.suppress(address, reason)
