@@ -98,7 +98,9 @@ def valid_requests_are_accepted(ctx: Any, response: Any, case: Any) -> None:
 
 def _is_explained(operation: str, problem: Mapping[str, Any]) -> bool:
     """Whether each thing that the problem says is explained above."""
-    said = [each["message"] for each in problem.get("errors", ())] or [problem["detail"]]
+    # The last one of a long list names no place: it says how many more there are.
+    places = [each["message"] for each in problem.get("errors", ()) if each["pointer"]]
+    said = places or [problem["detail"]]
     patterns = [
         each.says
         for each in EXPLAINED
