@@ -7,6 +7,8 @@
  *        |                               |
  *        +--OrderCancelled--> withdrawn  +--OrderCancelled--> recalled
  *
+ * What decides is when things happened, not when they are heard of: a cancellation that came after a
+ * step was due finds the step taken. So the same messages lead to the same end, a year later too.
  * An OrderCancelled that overtakes its OrderConfirmed leaves a tombstone; the late OrderConfirmed
  * then makes a shipment that is withdrawn from the start, and nothing of it is ever told.
  */
@@ -71,7 +73,7 @@ export interface Step {
   told: Told;
 }
 
-/** Begin to pack; undefined where the order has its shipment already. */
+/** Begin to pack what was ordered by `now`; undefined where the order has its shipment already. */
 export function begin(
   known: Known,
   order: OrderConfirmed,
@@ -91,6 +93,11 @@ export function begin(
   };
   if (known?.kind === "tombstone") return { ...shipment, status: "withdrawn" };
   return { ...shipment, status: "packing", dueAt: now + schedule.packingSeconds * 1000 };
+}
+
+/** Whether a step of its own comes before what happened at `at`. */
+export function isOverdue(known: Known, at: number): boolean {
+  return known?.kind === "shipment" && known.dueAt !== undefined && known.dueAt <= at;
 }
 
 /** Keep the parcel in the house, or call it back; undefined where there is nothing left to stop. */
@@ -121,7 +128,7 @@ export function trackingCode(orderId: string): string {
 const TRACKING_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 function dispatched(shipment: Shipment, now: number, schedule: Schedule): Step {
-  const dueAt = now + schedule.transitSeconds * 1000;
+  const dueAt = (shipment.dueAt ?? now) + schedule.transitSeconds * 1000;
   return {
     shipment: { ...shipment, status: "dispatched", dispatchedAt: now, updatedAt: now, dueAt },
     told: {

@@ -6,11 +6,14 @@
  */
 import type { OrderCancelled, OrderConfirmed } from "../../../libs/contracts/src/contracts/typescript/messages.ts";
 import { check, type MessageName } from "./contracts.ts";
-import { begin, cancel, type Schedule } from "./domain.ts";
+import { begin, cancel, isOverdue, type Schedule } from "./domain.ts";
 import type { Envelope } from "./envelope.ts";
-import { UnknownMessage } from "./errors.ts";
+import { RetryLater, UnknownMessage } from "./errors.ts";
 import type { Shipments } from "./store.ts";
 import { currentTraceparent } from "./telemetry.ts";
+
+// A sweep takes the step by then.
+const RETRY_SECONDS = 1;
 
 /** Handles a message; false for a copy of one that was handled before. */
 export type Handle = (message: Envelope) => Promise<boolean>;
@@ -24,14 +27,20 @@ export function beginShipment(shipments: Shipments, schedule: Schedule) {
       // The steps to come, hours later, hang under this handling of the message.
       traceparent: currentTraceparent() ?? message.traceparent,
     };
-    return shipments.react(message, order.order_id, (known) => begin(known, order, origin, Date.now(), schedule));
+    const at = message.time.getTime();
+    return shipments.react(message, order.order_id, (known) => begin(known, order, origin, at, schedule));
   };
 }
 
-/** Keep the parcel in the house, or call it back. */
+/** Keep the parcel in the house, or call it back; raises RetryLater until a step before is taken. */
 export function cancelShipment(shipments: Shipments) {
-  return (order: OrderCancelled, message: Envelope) =>
-    shipments.react(message, order.order_id, (known) => cancel(known, order, Date.now()));
+  return (order: OrderCancelled, message: Envelope) => {
+    const at = message.time.getTime();
+    return shipments.react(message, order.order_id, (known) => {
+      if (isOverdue(known, at)) throw new RetryLater("the parcel's own step comes first", RETRY_SECONDS);
+      return cancel(known, order, at);
+    });
+  };
 }
 
 /** A `handle` for the consumer; no handler ever sees a payload that breaks its contract. */

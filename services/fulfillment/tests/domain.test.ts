@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { advance, begin, cancel, type Known, type Shipment, trackingCode } from "../src/domain.ts";
+import { advance, begin, cancel, isOverdue, type Known, type Shipment, trackingCode } from "../src/domain.ts";
 import { derivedId } from "../src/ids.ts";
 
 const NOW = Date.parse("2026-01-15T10:30:30Z");
@@ -41,6 +41,20 @@ test("a confirmed order is packed, dispatched and delivered, each told once", ()
 test("no step comes before its time", () => {
   assert.equal(advance(packing(), NOW + 59_999, SCHEDULE), undefined);
   assert.equal(advance(dispatched(), NOW + 659_999, SCHEDULE), undefined);
+});
+
+test("a step that is taken late puts off no later one", () => {
+  const late = advance(packing(), NOW + 10 ** 6, SCHEDULE)!.shipment;
+  assert.equal(late.dispatchedAt, NOW + 10 ** 6);
+  assert.equal(late.dueAt, NOW + 660_000);
+});
+
+test("what happened after a step was due finds it taken", () => {
+  assert.equal(isOverdue(packing(), NOW + 59_999), false);
+  assert.equal(isOverdue(packing(), NOW + 60_000), true);
+  assert.equal(isOverdue(dispatched(), NOW + 660_000), true);
+  assert.equal(isOverdue(delivered(), NOW + 10 ** 9), false);
+  assert.equal(isOverdue(undefined, NOW), false);
 });
 
 test("a second confirmation changes nothing, at any status", () => {

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import orjson
 
@@ -100,6 +101,22 @@ async def test_a_cancelled_parcel_is_called_back_from_its_way(aws, start, heard,
 
     await eventually(is_recalled)
     await past_its_time(aws, order)
+    assert await heard.types(order) == ["ShipmentDispatched"]
+
+
+async def test_a_cancellation_from_after_the_dispatch_ends_the_same_when_both_are_heard_at_once(
+    aws, start, heard, order, eventually
+):
+    """As when all that was ever sent comes again to tables that have forgotten it."""
+    service = await start(PACKING_SECONDS="60", TRANSIT_SECONDS="7200")
+    then = datetime.now(UTC) - timedelta(hours=1)
+    await aws.publish(replace(order.confirmed, time=then))
+    await aws.publish(replace(order.cancelled, time=then + timedelta(minutes=2)))
+
+    async def is_recalled():
+        return await service.status(order) == "recalled"
+
+    await eventually(is_recalled)
     assert await heard.types(order) == ["ShipmentDispatched"]
 
 
