@@ -323,6 +323,15 @@ async def test_erasure_withholds_what_waits(desk, outbox, order):
     assert outbox.calls == 0
 
 
+async def test_copy_of_an_erasure_takes_away_nothing_that_is_owed_since(desk, outbox, order):
+    await desk.tell(order.erased(version=2))
+    await desk.tell(order.confirmed())
+    await desk.tell(order.erased(version=2))
+    assert await desk.state(order, "confirmed") == State.WAITING
+    await desk.tell(order.contact(version=3))
+    assert outbox.names(order) == ["confirmed"]
+
+
 async def test_erasure_waits_for_a_mail_that_is_on_its_way(desk, new_desk, outbox, order):
     await desk.tell(order.contact())
     on_its_way, arrive = asyncio.Event(), asyncio.Event()

@@ -79,11 +79,16 @@ class Handlers:
         await self._courier.deliver_waiting(event.customer_id)
 
     async def forget_contact(self, event: ContactErased, _: Envelope) -> None:
-        """Forget where to write to, and what was to be written."""
+        """Forget where to write to, and what was to be written: once, since what is owed after that
+        waits for the next contact, and a copy of this event must not take it away.
+        """
         await self._profiles.erase(event.customer_id, event.version)
         profile = await self._profiles.get(event.customer_id)
         if profile.erased and profile.version == event.version:
+            if await self._profiles.is_forgotten(event.customer_id, event.version):
+                return
             await self._courier.withhold_waiting(event.customer_id)
+            await self._profiles.forgotten(event.customer_id, event.version)
 
 
 def reactions(handlers: Handlers) -> list[Reaction]:

@@ -20,6 +20,11 @@ def profile_key(customer_id: str) -> tuple[str, str]:
     return f"customer#{customer_id}", "profile"
 
 
+def forgotten_key(customer_id: str) -> tuple[str, str]:
+    """Where it is said which erasure of a customer's contact is done."""
+    return f"customer#{customer_id}", "forgotten"
+
+
 def address_key(email: str) -> tuple[str, str]:
     """Where it is said of an address that no mail may go there; the key does not show it."""
     return f"address#{hashlib.sha256(email.lower().encode()).hexdigest()}", "suppressed"
@@ -63,6 +68,19 @@ class Profiles:
             "ADD revision :one",
             {":yes": True},
         )
+
+    async def forgotten(self, customer_id: str, version: int) -> None:
+        """Remember that this erasure has withheld what waited for the customer's contact.
+
+        In an item of its own: workers of an older release read the profile, and know no such field.
+        """
+        pk, sk = forgotten_key(customer_id)
+        await self._table.transact(self._table.put({"pk": pk, "sk": sk, "version": version}))
+
+    async def is_forgotten(self, customer_id: str, version: int) -> bool:
+        """Whether this erasure has done that."""
+        (item,) = await self._table.get([forgotten_key(customer_id)])
+        return item.get("version") == version
 
     async def _change(
         self, customer_id: str, version: int, expression: str, values: dict[str, Value]

@@ -4,6 +4,7 @@ Guarantee: a transaction's writes happen together or not at all; two that meet o
 again, a bounded number of times.
 
     customer#<id>      profile                    contact, preferences
+                       forgotten                  the last erasure that is done
                        mail#<order>#<kind>        a mail
                        order#<order>              how far the order's mails have got
     address#<sha256>   suppressed                 no mail may go there; survives an erasure
