@@ -116,12 +116,17 @@ export function decode(document: unknown): Envelope {
     type: text["type"]!,
     version: versionOf(text["dataschema"]!),
     subject: text["subject"]!,
-    time: new Date(text["time"]!),
+    time: instant(text["time"]!),
     correlationId: text["correlationid"]!,
     causationId: text["causationid"],
     traceparent: typeof traceparent === "string" && TRACEPARENT.test(traceparent) ? traceparent : undefined,
     data: rest["data"],
   };
+}
+
+/** RFC 3339 has leap seconds, which JavaScript's time has not: one is the second before it. */
+function instant(text: string): Date {
+  return new Date(text.replace(/(?<=^.{17})60/, "59"));
 }
 
 /** `urn:bookstore:order:OrderConfirmed:1` is version 1. */
