@@ -19,7 +19,8 @@ import { read, write } from "./src/envelope.ts";
 
 const data = JSON.parse(process.argv[1]);
 const id = data.order_id;
-const { type, detail } = write("ShipmentDispatched", data, id, { messageId: id, correlationId: id }, 0);
+const cause = { messageId: id, correlationId: id };
+const { type, detail } = write("ShipmentDispatched", data, id, cause, 0);
 console.log(read(JSON.stringify({ "detail-type": type, detail: JSON.parse(detail) })).version);
 """
 

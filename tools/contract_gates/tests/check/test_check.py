@@ -119,7 +119,7 @@ def test_gate_that_cannot_judge_says_so(folders: Folders, edit: Edit) -> None:
 
 @pytest.mark.parametrize("content", ["", "[]", "null"])
 @pytest.mark.parametrize("file", ["order/openapi.yaml", "order/schemas/OrderConfirmed.json"])
-def test_file_that_holds_no_object_does_not_parse(folders: Folders, file: str, content: str) -> None:
+def test_file_without_an_object_does_not_parse(folders: Folders, file: str, content: str) -> None:
     (folders.contracts / file).write_text(content, encoding="utf-8")
     (finding,) = check(folders, GATES)
     assert (finding.file, finding.rule) == (f"contracts/{file}", "parse/unreadable")
