@@ -62,6 +62,7 @@ async def test_a_row_that_breaks_a_constraint_is_the_messages_fault(new_database
         ("ProvisionedThroughputExceededException", True),
         ("ThrottlingException", True),
         ("ExpiredTokenException", True),
+        ("InvalidSignatureException", True),
         ("ResourceNotFoundException", True),
         ("ValidationException", False),
         ("ConditionalCheckFailedException", False),

@@ -386,6 +386,24 @@ async def test_a_row_that_spoils_its_whole_request_is_parked_and_holds_up_nobody
     assert sorted(bus.published) == sorted(set(ids) - {poison}), "nothing went out twice"
 
 
+async def test_a_signature_that_is_refused_is_no_rows_fault(toy: Any, message: Make) -> None:
+    (row,) = await write(toy, message())
+
+    class Doubting(FakeBus):
+        async def put_events(self, Entries: list[dict[str, str]]) -> dict[str, Any]:
+            raise ClientError(
+                {
+                    "Error": {"Code": "InvalidSignatureException", "Message": "expired"},
+                    "ResponseMetadata": {"HTTPStatusCode": 403},
+                },
+                "PutEvents",
+            )
+
+    with pytest.raises(ClientError, match="expired"):
+        await relay_on(toy, Doubting()).sweep()
+    assert (await unsent(toy))[row].attempts == 0
+
+
 async def test_what_went_out_before_the_bus_failed_is_marked(toy: Any, message: Make) -> None:
     await write(toy, *(message() for _ in range(30)))
 

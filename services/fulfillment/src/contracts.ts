@@ -11,7 +11,7 @@ import type { ErrorObject } from "ajv";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import addFormats from "ajv-formats";
 
-import type { Messages } from "../../../libs/contracts/src/contracts/typescript/messages.ts";
+import { DATASCHEMAS, type Messages } from "../../../libs/contracts/src/contracts/typescript/messages.ts";
 import { ContractViolation, UnknownMessage } from "./errors.ts";
 
 export const SERVICE = "fulfillment";
@@ -63,12 +63,15 @@ export function openapi(): unknown {
   return read<Record<string, unknown>>("openapi.json")[SERVICE];
 }
 
-/** The `dataschema` of a message's newest version. */
-export function dataschemaOf(name: MessageName): string {
-  const versions = contracts.filter((each) => each.name === name);
-  const newest = versions.sort((a, b) => b.version - a.version)[0];
-  if (newest === undefined) throw new Error(`${name} is not in the contracts`);
-  return newest.dataschema;
+/**
+ * The contract that a type of the payload stands for: `BookListedV2` is version 2 of BookListed.
+ *
+ * Not the newest version: one that is only received so far is nothing that may be sent.
+ */
+export function contractOf(type: MessageName): Contract {
+  const contract = contracts.find((each) => each.dataschema === DATASCHEMAS[type]);
+  if (contract === undefined) throw new Error(`${type} is not in the contracts: run make generate`);
+  return contract;
 }
 
 /** What an envelope breaks of its schema, as 'JSON pointer: why'; empty where it is fine. */

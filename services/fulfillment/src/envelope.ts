@@ -5,7 +5,7 @@
  * the same ids, and whoever receives a copy can tell that it is one.
  */
 import type { Messages } from "../../../libs/contracts/src/contracts/typescript/messages.ts";
-import { check, dataschemaOf, envelopeViolations, own, type MessageName } from "./contracts.ts";
+import { check, contractOf, envelopeViolations, own, type MessageName } from "./contracts.ts";
 import { MalformedMessage, MessageTooLarge } from "./errors.ts";
 import { derivedId } from "./ids.ts";
 
@@ -47,21 +47,22 @@ export interface Outgoing {
 }
 
 /**
- * Write a message that follows from `cause`; `index` tells apart those of one type.
+ * Write a message that follows from `cause`; `payload` names the type of its data, and so the
+ * version; `index` tells apart those of one type.
  *
  * Raises ContractViolation where its data break the contract, and MessageTooLarge beyond what the
  * bus takes.
  */
 export function write<N extends MessageName>(
-  type: N,
+  payload: N,
   data: Messages[N],
   subject: string,
   cause: Cause,
   now: number,
   index = 0,
 ): Outgoing {
-  const dataschema = dataschemaOf(type);
-  check(type, versionOf(dataschema), data);
+  const { name: type, version, dataschema } = contractOf(payload);
+  check(type, version, data);
   const id = derivedId(cause.messageId, type, index);
   const detail = JSON.stringify({
     specversion: "1.0",
@@ -116,12 +117,17 @@ export function decode(document: unknown): Envelope {
     type: text["type"]!,
     version: versionOf(text["dataschema"]!),
     subject: text["subject"]!,
-    time: new Date(text["time"]!),
+    time: instant(text["time"]!),
     correlationId: text["correlationid"]!,
     causationId: text["causationid"],
     traceparent: typeof traceparent === "string" && TRACEPARENT.test(traceparent) ? traceparent : undefined,
     data: rest["data"],
   };
+}
+
+/** RFC 3339 has leap seconds, which JavaScript's time has not: one is the second before it. */
+function instant(text: string): Date {
+  return new Date(text.replace(/(?<=^.{17})60/, "59"));
 }
 
 /** `urn:bookstore:order:OrderConfirmed:1` is version 1. */
@@ -137,6 +143,7 @@ function parsed(body: string): unknown {
   }
 }
 
-function isObject(value: unknown): value is Record<string, unknown> {
+/** Whether it is a JSON object. */
+export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -82,9 +82,9 @@ function statusOf(error: unknown): number | undefined {
 
 const OUTAGE_CODES: ReadonlySet<string> = new Set([
   // What AWS refuses with a status of 400 whatever was asked: too many requests, and credentials
-  // that have run out or are not good (yet) (DynamoDB Developer Guide, "Error messages and codes";
-  // SQS API Reference, "Common Errors"); and a table that is not there (yet), as after an
-  // emulator's restart.
+  // that have run out or are not good (yet), as with a clock that is wrong (DynamoDB Developer
+  // Guide, "Error messages and codes"; SQS API Reference, "Common Errors"); and a table that is not
+  // there (yet), as after an emulator's restart.
   "ProvisionedThroughputExceededException",
   "RequestLimitExceeded",
   "RequestThrottled",
@@ -94,7 +94,12 @@ const OUTAGE_CODES: ReadonlySet<string> = new Set([
   "AccessDeniedException",
   "ExpiredTokenException",
   "IncompleteSignature",
+  "IncompleteSignatureException",
   "InvalidClientTokenId",
+  "InvalidSignatureException",
+  "MissingAuthenticationToken",
+  "MissingAuthenticationTokenException",
+  "SignatureDoesNotMatch",
   "UnrecognizedClientException",
   // The SDK's own: no credentials found, no answer in time.
   "CredentialsProviderError",

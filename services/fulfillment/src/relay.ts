@@ -9,7 +9,7 @@
 import { type EventBridgeClient, PutEventsCommand, type PutEventsResultEntry } from "@aws-sdk/client-eventbridge";
 
 import { topology } from "./contracts.ts";
-import { MAX_ENTRY_BYTES } from "./envelope.ts";
+import { isObject, MAX_ENTRY_BYTES } from "./envelope.ts";
 import { codeOf, isRefusal, reasonOf } from "./errors.ts";
 import { loggerOf } from "./logs.ts";
 import * as metrics from "./metrics.ts";
@@ -28,6 +28,8 @@ const TRANSIENT: ReadonlySet<string> = new Set(["InternalFailure", "InternalExce
 const MAX_TRANSIENT_ATTEMPTS = 20;
 const MAX_ATTEMPTS = 3;
 const LONGEST_DEFERRAL_SECONDS = 300;
+// Our own word for a row that nothing can be made of; no later try would find it better.
+const UNREADABLE = "UnreadableRow";
 
 interface Refusal {
   row: Row;
@@ -114,8 +116,8 @@ export class Relay implements Worker {
   /** Count a refusal; park the row once it is clear that it will never go out. */
   async #defer({ row, code }: Refusal): Promise<void> {
     const limit = TRANSIENT.has(code) ? MAX_TRANSIENT_ATTEMPTS : MAX_ATTEMPTS;
-    if (row.attempts + 1 >= limit) {
-      log.error(`${row.type} ${row.id} is parked: the bus refuses it with ${code}`);
+    if (code === UNREADABLE || row.attempts + 1 >= limit) {
+      log.error(`${row.type} ${row.id} is parked: it is refused with ${code}`);
       await this.#outbox.park(row, code);
       return;
     }
@@ -143,8 +145,8 @@ export class Relay implements Worker {
 
   async #put(rows: readonly Row[]): Promise<{ taken: Row[]; refused: Refusal[] }> {
     const taken: Row[] = [];
-    const refused: Refusal[] = [];
-    for (const lot of lots(rows)) {
+    const refused: Refusal[] = rows.filter((row) => !isReadable(row)).map((row) => ({ row, code: UNREADABLE }));
+    for (const lot of lots(rows.filter(isReadable))) {
       const answer = await this.#request(lot, 0);
       // HTTP 200 says nothing about the entries: each has an answer of its own.
       lot.forEach((row, at) => {
@@ -182,6 +184,15 @@ export class Relay implements Worker {
     }));
     const answer = await this.#events.send(new PutEventsCommand({ Entries: entries }));
     return answer.Entries ?? [];
+  }
+}
+
+/** Whether an entry can be made of it; one that was changed by hand must not keep those behind it. */
+function isReadable(row: Row): boolean {
+  try {
+    return isObject(JSON.parse(row.detail));
+  } catch {
+    return false;
   }
 }
 

@@ -54,13 +54,14 @@ export function readSettings(environment: NodeJS.ProcessEnv): Readonly<Settings>
 }
 
 const YEAR = 366 * 24 * 3600;
-const URL_FORM = "^https?://[^\\s/]+";
+const HTTP_URL = { type: "string", format: "http-url", nullable: true };
 const SCHEMA = {
   type: "object",
   required: [],
   properties: {
-    AWS_ENDPOINT_URL: { type: "string", pattern: URL_FORM, nullable: true },
-    AWS_REGION: { type: "string", default: "us-east-1" },
+    AWS_ENDPOINT_URL: HTTP_URL,
+    // It becomes a part of host names.
+    AWS_REGION: { type: "string", pattern: "^[a-z0-9-]+$", default: "us-east-1" },
     HTTP_HOST: { type: "string", default: "127.0.0.1" },
     HTTP_PORT: { type: "integer", minimum: 0, maximum: 65535, default: 8000 },
     VISIBILITY_SECONDS: { type: "integer", minimum: 2, maximum: 43200, default: 30 },
@@ -70,8 +71,12 @@ const SCHEMA = {
     SWEEP_SECONDS: { type: "number", minimum: 0.05, maximum: 3600, default: 1 },
     LOG_LEVEL: { type: "string", enum: ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], default: "INFO" },
     LOG_FORMAT: { type: "string", enum: ["json", "console"], default: "json" },
-    OTEL_EXPORTER_OTLP_ENDPOINT: { type: "string", pattern: URL_FORM, nullable: true },
+    OTEL_EXPORTER_OTLP_ENDPOINT: HTTP_URL,
     TRACE_FILE: { type: "string", nullable: true },
   },
 } as unknown as JSONSchemaType<Settings>;
-const validate = new Ajv({ coerceTypes: true, useDefaults: true, allErrors: true, strict: false }).compile(SCHEMA);
+// A port above 65535, say, looks right, and every call would fail on it.
+const formats = { "http-url": (text: string) => /^https?:\/\/[^\s/]/.test(text) && URL.canParse(text) };
+const validate = new Ajv({ coerceTypes: true, useDefaults: true, allErrors: true, strict: false, formats }).compile(
+  SCHEMA,
+);

@@ -30,6 +30,8 @@ const MAX_DELAY_SECONDS = 900;
 // SQS lets a message be invisible for 12 hours in all from its receipt (SQS quotas).
 const MAX_INVISIBLE_SECONDS = 12 * 3600;
 const MAX_REASON_CHARACTERS = 1000;
+// What SQS refuses a message for (SQS API Reference, "SendMessage"); a reason may quote it.
+const NOT_TAKEN = /[^\t\n\r\u0020-\ufffd\u{10000}-\u{10ffff}]/gu;
 
 /** A message as received: its text, and the handle that settles it. Times are monotonic seconds. */
 export interface Received {
@@ -77,7 +79,7 @@ export class Settlement {
 
   /** To the dead-letter queue, with the reason, then out of this one. */
   async deadLetter(message: Received, reason: DeadLetter): Promise<void> {
-    const text = (value: string) => ({ DataType: "String", StringValue: value });
+    const text = (value: string) => ({ DataType: "String", StringValue: value.replace(NOT_TAKEN, "\ufffd") });
     await this.#sqs.send(
       new SendMessageCommand({
         QueueUrl: this.urls.deadLetters,

@@ -5,7 +5,7 @@
  * and however often; one that cannot is put off and keeps no other waiting.
  */
 import { advance, type Schedule, type Shipment } from "./domain.ts";
-import { isOutage, reasonOf } from "./errors.ts";
+import { isOutage, reasonOf, RetryLater } from "./errors.ts";
 import { correlated, loggerOf } from "./logs.ts";
 import * as metrics from "./metrics.ts";
 import { DUE_SHARDS, type Shipments } from "./store.ts";
@@ -78,6 +78,10 @@ export class Sweeper implements Worker {
         if (await traced(STEPS[status] ?? "step", options, step)) metrics.steps.inc({ status });
       } catch (error) {
         if (isOutage(error)) throw error;
+        if (error instanceof RetryLater) {
+          log.info(`a step has to wait for the next sweep: ${error.message}`);
+          return;
+        }
         log.error(`the shipment of order ${orderId} cannot take its step and is put off`, error);
         await this.#shipments.putOff(stored, Date.now() + PUT_OFF_MILLISECONDS);
       }

@@ -20,6 +20,8 @@ import {
 } from "@opentelemetry/api";
 import type { ReadableSpan, SpanExporter } from "@opentelemetry/sdk-trace";
 
+import { CannotStart, codeOf } from "./errors.ts";
+
 export { SpanKind } from "@opentelemetry/api";
 
 /** How a span comes about. */
@@ -99,9 +101,14 @@ export function currentTraceparent(): string | undefined {
 export class FileExporter implements SpanExporter {
   readonly #file: number;
 
+  /** Raises CannotStart where the file cannot be written. */
   constructor(path: string) {
-    mkdirSync(dirname(path), { recursive: true });
-    this.#file = openSync(path, "a");
+    try {
+      mkdirSync(dirname(path), { recursive: true });
+      this.#file = openSync(path, "a");
+    } catch (error) {
+      throw new CannotStart(`TRACE_FILE: cannot write ${path}: ${codeOf(error)}`);
+    }
   }
 
   export(spans: ReadableSpan[], done: Parameters<SpanExporter["export"]>[1]): void {

@@ -60,6 +60,11 @@ test("a message beyond what the bus takes is refused where it is written", () =>
   assert.throws(() => written({ ...DISPATCHED, note: "x".repeat(256 * 1024) }), MessageTooLarge);
 });
 
+test("a message that was written in a leap second has a time", () => {
+  const detail = { ...JSON.parse(written().detail), time: "2016-12-31T23:59:60.5Z" };
+  assert.equal(read(event(detail)).time.toISOString(), "2016-12-31T23:59:59.500Z");
+});
+
 test("a broken trace context is ignored", () => {
   const detail = { ...JSON.parse(written().detail), traceparent: "00-nonsense" };
   assert.equal(read(event(detail)).traceparent, undefined);

@@ -167,6 +167,39 @@ async def test_what_the_bus_refuses_again_and_again_is_parked_and_counted(
     assert await heard.told(order) == []
 
 
+async def test_a_row_that_nothing_can_be_made_of_keeps_no_other_waiting(
+    aws, start, heard, order, eventually, gate
+):
+    gate.hold("PutEvents")
+    doomed = await start("worker", PACKING_SECONDS="0")
+    parked = (await doomed.census())["outbox"]["parked"]
+    await aws.publish(order.confirmed)
+
+    async def is_committed():
+        return gate.calls["PutEvents"] > 0
+
+    await eventually(is_committed)
+    await doomed.stop(signal.SIGKILL)
+    damaged = {
+        "pk": "outbox", "sk": "0000000000000#damaged", "id": order.order_id, "detail": "by hand",
+        "source": "bookstore.fulfillment", "type": "ShipmentDispatched",
+    }  # fmt: skip
+    item = {name: {"S": text} for name, text in damaged.items()} | {"attempts": {"N": "0"}}
+    await aws.dynamodb.put_item(TableName="bookstore-shipments", Item=item)
+    gate.open("PutEvents")
+    successor = await start("worker")
+
+    async def is_told():
+        return await heard.types(order) == ["ShipmentDispatched"]
+
+    async def is_parked():
+        outbox = (await successor.census())["outbox"]
+        return outbox == {"pending": 0, "parked": parked + 1}
+
+    await eventually(is_told)
+    await eventually(is_parked)
+
+
 async def test_a_process_without_its_bus_gets_ready_and_delivers_later(
     aws, start, heard, order, eventually, gate
 ):

@@ -99,6 +99,10 @@ async def ended(start, role="web", **settings):
         ("LOG_LEVEL", "chatty"),
         ("LOG_FORMAT", "xml"),
         ("AWS_ENDPOINT_URL", "localhost:4566"),
+        ("AWS_ENDPOINT_URL", "http://localhost:99999"),
+        ("AWS_REGION", "us east"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://["),
+        ("TRACE_FILE", "/"),
     ],
 )
 async def test_a_wrong_setting_ends_the_process_with_one_line_that_names_it(start, name, value):

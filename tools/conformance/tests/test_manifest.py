@@ -81,3 +81,15 @@ def test_a_service_without_contract_is_told(tmp_path: Path) -> None:
     manifest = load_manifest(written(tmp_path, GOOD))
     with pytest.raises(ConformanceError, match=r"no contracts/catalog/asyncapi\.yaml above"):
         load_contract(manifest)
+
+
+@pytest.mark.parametrize(
+    "text", ["7", "asyncapi: 3.0.0", "channels: 7", "channels: {}\noperations: []"]
+)
+def test_a_contract_of_another_shape_is_told(tmp_path: Path, text: str) -> None:
+    folder = tmp_path / "contracts" / "catalog"
+    folder.mkdir(parents=True)
+    (folder / "asyncapi.yaml").write_text(text, encoding="utf-8")
+    manifest = load_manifest(written(tmp_path, GOOD))
+    with pytest.raises(ConformanceError, match="contract_gates check"):
+        load_contract(manifest)

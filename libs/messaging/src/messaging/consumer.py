@@ -83,8 +83,9 @@ def is_outage(error: BaseException) -> bool:
 
 
 # What AWS refuses with a status of 400 whatever was asked: too many requests, and credentials that
-# have run out or are not good (yet) (DynamoDB Developer Guide, "Error messages and codes"; SQS API
-# Reference, "Common Errors"); and a table that is not there (yet), as after an emulator's restart.
+# have run out or are not good (yet), as with a clock that is wrong (DynamoDB Developer Guide,
+# "Error messages and codes"; SQS API Reference, "Common Errors"); and a table that is not there
+# (yet), as after an emulator's restart.
 _OUTAGE_CODES = frozenset(
     {
         "ProvisionedThroughputExceededException",
@@ -94,7 +95,14 @@ _OUTAGE_CODES = frozenset(
         "ThrottlingException",
         "AccessDeniedException",
         "ExpiredTokenException",
+        "IncompleteSignature",
+        "IncompleteSignatureException",
         "InvalidClientTokenId",
+        "InvalidSignatureException",
+        "MissingAuthenticationToken",
+        "MissingAuthenticationTokenException",
+        "RequestExpired",
+        "SignatureDoesNotMatch",
         "UnrecognizedClientException",
     }
 )

@@ -120,8 +120,14 @@ def load_contract(manifest: Manifest) -> Contract:
         contract = Contract(manifest.name, topology, documents, bundle(documents), openapi)
     except ContractsError as error:
         raise ConformanceError(f"the contracts in {root} contradict themselves: {error}") from None
-    except (OSError, yaml.YAMLError, KeyError) as error:
+    except (OSError, yaml.YAMLError) as error:
         raise ConformanceError(f"the contracts in {root} cannot be read: {error}") from None
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        # A document of another shape: the gates say of which, and in which line.
+        raise ConformanceError(
+            f"the contracts in {root} cannot be read: {type(error).__name__}: {error}; "
+            f"python -m contract_gates check --contracts {root} says what is wrong with them"
+        ) from None
     if faults := mismatches(manifest, contract):
         raise ConformanceError(
             f"{manifest.name}: manifest and contract differ: {'; '.join(faults)}"

@@ -7,10 +7,18 @@ could not be asked.
 import argparse
 import sys
 
-from contract_gates import check, diff
-
 
 def main(arguments: list[str] | None = None) -> int:
+    try:
+        return _run(arguments)
+    except KeyboardInterrupt:
+        return 130  # As a shell reports what SIGINT ended.
+
+
+def _run(arguments: list[str] | None) -> int:
+    # In here, since it takes seconds on a busy machine, in which people press Ctrl-C, too.
+    from contract_gates import check, diff
+
     parser = argparse.ArgumentParser(prog="python -m contract_gates", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     for name, gate in (("check", check), ("diff", diff)):
@@ -18,10 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
         gate.add_arguments(command)
         command.set_defaults(run=gate.run)
     options = parser.parse_args(arguments)
-    try:
-        code: int = options.run(options)
-    except KeyboardInterrupt:
-        return 130  # As a shell reports what SIGINT ended.
+    code: int = options.run(options)
     return code
 
 

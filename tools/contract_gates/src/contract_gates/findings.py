@@ -3,9 +3,13 @@
 One guarantee: a finding is never without a remedy, so whoever reads it knows what to do next.
 """
 
+import traceback
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
+# What reading a document of another shape than a gate takes for granted ends in.
+OTHER_SHAPE = (AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 # A warning passes; it asks people to look.
 Level = Literal["error", "warning"]
 
@@ -24,3 +28,9 @@ class Finding:
     def __str__(self) -> str:
         prefix = "warning: " if self.level == "warning" else ""
         return f"{prefix}{self.file}:{self.line}: {self.rule}: {self.message}. {self.remedy}"
+
+
+def met(error: BaseException) -> str:
+    """What a gate met in a document of another shape, and in which of its own lines."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error}, in {Path(last.filename).name}:{last.lineno}"

@@ -101,7 +101,7 @@ class Sources:
         root = folders.contracts.resolve()
         for path in sorted([*root.glob("*/*.yaml"), *root.glob("**/*.json")]):
             try:
-                self._documents[path] = Document(path)
+                self._documents[path] = _object(path)
             except UnreadableError as error:
                 self.unreadable.append(
                     Finding(
@@ -195,6 +195,8 @@ class Sources:
 
     def _target(self, document: Document, reference: str) -> Part | None:
         location, _, pointer = reference.partition("#")
+        if pointer and not pointer.startswith("/"):
+            return None  # An anchor: what derives from the contracts follows JSON Pointers only.
         path = (document.path.parent / location).resolve() if location else document.path
         target = self._documents.get(path)
         if target is None:
@@ -203,3 +205,11 @@ class Sources:
             key.replace("~1", "/").replace("~0", "~") for key in pointer.split("/")[1:] if pointer
         ]
         return Part(target, (), target.data).at(*keys)
+
+
+def _object(path: Path) -> Document:
+    """The document, which has to be a JSON object; raises UnreadableError."""
+    document = Document(path)
+    if not isinstance(document.data, dict):
+        raise UnreadableError(path, 1, "it is empty, or no object")
+    return document

@@ -117,6 +117,40 @@ def test_gate_that_cannot_judge_says_so(folders: Folders, edit: Edit) -> None:
     assert "KeyError: 'channels', in source.py:" in finding.message
 
 
+@pytest.mark.parametrize("content", ["", "[]", "null"])
+@pytest.mark.parametrize("file", ["order/openapi.yaml", "order/schemas/OrderConfirmed.json"])
+def test_file_without_an_object_does_not_parse(folders: Folders, file: str, content: str) -> None:
+    (folders.contracts / file).write_text(content, encoding="utf-8")
+    (finding,) = check(folders, GATES)
+    assert (finding.file, finding.rule) == (f"contracts/{file}", "parse/unreadable")
+
+
+@pytest.mark.parametrize(
+    ("reference", "rule"),
+    [
+        ("./money.json", "validity/loop"),
+        ("#", "validity/loop"),
+        ("#/properties/inner", "validity/reference"),
+        ("#anchor", "validity/reference"),
+    ],
+)
+def test_schema_that_does_not_end_is_a_finding_of_one_gate(
+    folders: Folders, edit: Edit, reference: str, rule: str
+) -> None:
+    inner = f'"properties": {{"inner": {{"$ref": "{reference}"}},'
+    edit("common/money.json", '"properties": {', inner)
+    found = {(each.file, each.rule) for each in check(folders, ["validity"])}
+    assert found == {("contracts/common/money.json", rule)}
+
+
+def test_schema_that_contains_itself_ends_no_gate_in_a_traceback(
+    folders: Folders, edit: Edit
+) -> None:
+    edit("common/money.json", '"properties": {', '"properties": {"inner": {"$ref": "#"},')
+    rules = {finding.rule for finding in check(folders, ["validity", "examples"])}
+    assert rules == {"validity/loop", "examples/unanswered"}
+
+
 def test_derived_file_is_found_at_its_first_line_that_differs(tmp_path: Path) -> None:
     package = tmp_path / "libs"
     (package / "_data").mkdir(parents=True)

@@ -237,6 +237,13 @@ def test_reason_says_what_and_where(
     assert (reason.kind, reason.pointer) == (kind, pointer)
 
 
+@pytest.mark.parametrize("keyword", ["dependentSchemas", "patternProperties"])
+def test_a_field_that_is_called_as_a_keyword_for_people_is_compared(keyword: str) -> None:
+    reader, writer = ({keyword: {"title": {"required": [name]}}} for name in ("a", "b"))
+    (reason,) = breaks(reader, writer)
+    assert reason.keyword == keyword
+
+
 @pytest.mark.parametrize(
     ("reader", "writer"),
     [

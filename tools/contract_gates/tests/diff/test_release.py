@@ -134,3 +134,34 @@ def test_malformed_document_is_said_with_its_line(
     complaint = capsys.readouterr().err
     assert "order/openapi.yaml" in complaint
     assert "order/openapi.yaml:2: " in complaint
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("common/money.json", '"maximum": 9999999999', '"maximum": null'),
+        ("common/money.json", '"type": "integer"', '"type": 7'),
+        ("order/asyncapi.yaml", "channels:", "chanels:"),
+        ("order/openapi.yaml", "paths:", "path:"),
+        ("order/openapi.yaml", "      parameters:", "      parameters: 7\n      x-rest:"),
+    ],
+)
+def test_document_of_another_shape_is_said_without_a_traceback(
+    head: Path, capsys: pytest.CaptureFixture[str], file: str, old: str, new: str
+) -> None:
+    text = (head / file).read_text(encoding="utf-8")
+    assert old in text
+    (head / file).write_text(text.replace(old, new, 1), encoding="utf-8")
+    assert main(["diff", "--head", str(head), "--base", "HEAD"]) == 2
+    complaint = capsys.readouterr().err
+    assert complaint.startswith("error: the contracts cannot be compared: ")
+    assert "make contracts" in complaint
+
+
+def test_reference_by_an_anchor_is_refused(head: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    schema = head / "common/money.json"
+    text = schema.read_text(encoding="utf-8")
+    inner = '"properties": {"inner": {"$ref": "#anchor"},'
+    schema.write_text(text.replace('"properties": {', inner, 1), encoding="utf-8")
+    assert main(["diff", "--head", str(head), "--base", "HEAD"]) == 2
+    assert "the $ref to #anchor is no JSON Pointer" in capsys.readouterr().err

@@ -231,6 +231,9 @@ HTTP = [
          add(*SCHEMAS, "OrderPage", "required", "next_cursor"), set()),
     Seed("refusal added", ORDER, lambda d: d[PATHS]["/orders"]["get"]["responses"].update(
         {"429": {"$ref": "#/components/responses/Unavailable"}}), set()),
+    Seed("way of writing that goes without saying, said", ORDER, lambda d: d["components"][
+        "parameters"]["Limit"].update(style="form", explode=True, allowReserved=False), set()),
+    Seed("server added", ORDER, add("servers", {"url": "/v2"}), set()),
     Seed("example and description changed", ORDER,
          assign("components", "headers", "Location", "description", "Where it is."), set()),
     # What the new services refuse.
@@ -270,6 +273,12 @@ HTTP = [
          drop(PATHS, "/customers/{customer_id}/contact", "put", "requestBody"), {"body-removed"}),
     Seed("credentials asked for", ORDER, assign(*LIST, "security", [{"token": []}]),
          {"security-changed"}),
+    Seed("server moved", ORDER, assign("servers", 0, "url", "/v2"), {"server-removed"}),
+    Seed("server of one operation moved", ORDER, assign(*LIST, "servers", [{"url": "/v2"}]),
+         {"server-removed"}),
+    Seed("parameter written as JSON", ORDER, lambda d: d["components"]["parameters"][
+        "Limit"].update(content={"application/json": {
+            "schema": d["components"]["parameters"]["Limit"].pop("schema")}}), {"parameter-style"}),
     # What old clients do not understand.
     Seed("success of another kind", ORDER, lambda d: d[PATHS]["/orders"]["get"]["responses"].update(
         {"206": d[PATHS]["/orders"]["get"]["responses"]["200"]}), {"status-added"}),
@@ -406,6 +415,21 @@ def without_levels(head: Path) -> None:
         drop("operations", "receiveStockLevelChanged")(document)
         drop("channels", "StockLevelChanged")(document)
     (head / LEVEL).unlink()
+
+
+def test_credentials_of_another_kind_under_the_same_name_are_refused(
+    base: Path, tmp_path: Path
+) -> None:
+    def asks_for(release: str, scheme: dict[str, str]) -> Path:
+        folder = Path(shutil.copytree(base, tmp_path / release / "contracts"))
+        with edited(folder / ORDER) as document:
+            document["components"]["securitySchemes"] = {"token": scheme}
+            document["security"] = [{"token": []}]
+        return folder
+
+    before = asks_for("before", {"type": "http", "scheme": "bearer"})
+    after = asks_for("after", {"type": "apiKey", "in": "header", "name": "X-Key"})
+    assert rules(before, after) == {"security-changed"}
 
 
 def test_message_that_is_removed_is_one_finding(base: Path, head: Path) -> None:

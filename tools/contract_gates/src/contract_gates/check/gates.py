@@ -4,11 +4,9 @@ One guarantee: a gate that cannot judge broken contracts says so in a finding; i
 ends in a traceback.
 """
 
-import traceback
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 from contract_gates.check.context import Context, Gate
 from contract_gates.check.derived import derived
@@ -18,7 +16,7 @@ from contract_gates.check.http import http
 from contract_gates.check.lint import lint
 from contract_gates.check.topology import topology
 from contract_gates.check.validity import validity
-from contract_gates.findings import Finding
+from contract_gates.findings import OTHER_SHAPE, Finding, met
 from contract_gates.sources import Folders, Sources
 
 
@@ -44,8 +42,6 @@ GATES = {
     "http": NamedGate("does each Python service's HTTP API equal its contract?", http),
     "handlers": NamedGate("does each Python service handle what it receives?", handlers),
 }
-# What reading a document of another shape than the gate takes for granted ends in.
-OTHER_SHAPE = (AttributeError, LookupError, TypeError, ValueError)
 
 
 def check(folders: Folders, names: Iterable[str]) -> list[Finding]:
@@ -68,14 +64,12 @@ def _asked(name: str, context: Context) -> Sequence[Finding]:
     try:
         return sorted(set(GATES[name].run(context)))
     except OTHER_SHAPE as error:
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        what = f"{type(error).__name__}: {error}, in {Path(last.filename).name}:{last.lineno}"
         return [
             Finding(
                 context.folders.shown(context.folders.contracts),
                 0,
                 f"{name}/unanswered",
-                f"the gate cannot judge these contracts: {what}",
+                f"the gate cannot judge these contracts: {met(error)}",
                 "Mend what the gate validity finds first; if it finds nothing, mend the gate",
             )
         ]

@@ -19,6 +19,7 @@ from contract_gates.positions import Document
 from contract_gates.sources import ROOT, Part, Sources, references
 
 NODE_TOOLS = ROOT / "tools" / "node"
+Place = tuple[Path, tuple[str | int, ...]]
 METASCHEMA = jsonschema_rs.Draft202012Validator(
     {"$ref": "https://json-schema.org/draft/2020-12/schema"}
 )
@@ -29,8 +30,9 @@ def validity(context: Context) -> Iterator[Finding]:
 
     The parsers would only repeat those faults, once for each document that refers to the file.
     """
-    faults = [*_schemas(context.sources), *_references(context.sources)]
-    yield from faults or _by_node(context.sources)
+    sources = context.sources
+    faults = [*_schemas(sources), *_references(sources), *_loops(sources)]
+    yield from faults or _by_node(sources)
 
 
 def _schemas(sources: Sources) -> Iterator[Finding]:
@@ -56,6 +58,32 @@ def _references(sources: Sources) -> Iterator[Finding]:
                     f"the $ref to {part.data['$ref']} leads nowhere",
                     "Name a file and a part that are there, by a relative path",
                 )
+
+
+def _loops(sources: Sources) -> Iterator[Finding]:
+    """What contains itself: the parsers would follow it for ever, and no example is all of it."""
+    through: set[Place] = set()
+
+    def beneath(part: Part, within: frozenset[Place]) -> Iterator[Part]:
+        for reference in references(part):
+            goal = sources.followed(reference)
+            if goal is None:
+                continue  # It leads nowhere, which is said as such.
+            place = (goal.document.path, goal.pointer)
+            if place in within:
+                yield reference
+            elif place not in through:
+                yield from beneath(goal, within | {place})
+                through.add(place)
+
+    for document in sources.documents:
+        for part in beneath(Part(document, (), document.data), frozenset()):
+            yield sources.finding(
+                part,
+                "validity/loop",
+                f"the $ref to {part.data['$ref']} leads back to what it stands in",
+                "Write the levels out, as many as there are, or name the inner one by its id",
+            )
 
 
 def _by_node(sources: Sources) -> Iterator[Finding]:

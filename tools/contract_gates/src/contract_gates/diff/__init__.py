@@ -14,7 +14,7 @@ import yaml
 
 from contract_gates.diff.compare import compare
 from contract_gates.diff.release import LastRelease, ReleaseError, last_release, unpacked
-from contract_gates.findings import Finding
+from contract_gates.findings import OTHER_SHAPE, Finding, met
 from contract_gates.positions import UnreadableError
 from contracts.generate.__main__ import CONTRACTS
 from contracts.generate.source import ContractsError
@@ -49,6 +49,12 @@ def run(options: argparse.Namespace) -> int:
         return 2
     except (ReleaseError, OSError, UnreadableError, yaml.YAMLError) as error:
         _complain(str(error))
+        return 2
+    except OTHER_SHAPE as error:
+        _complain(
+            f"the contracts cannot be compared: {met(error)}. Mend what `make contracts` finds "
+            "first; if it finds nothing, mend the comparison"
+        )
         return 2
     except KeyboardInterrupt:
         return _INTERRUPTED

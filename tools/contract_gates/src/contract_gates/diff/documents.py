@@ -118,6 +118,8 @@ class Folder:
     ) -> tuple[Document, tuple[str | int, ...], Any]:
         """What a JSON Pointer leads to, also through parts that are references themselves."""
         keys: tuple[str | int, ...] = ()
+        if fragment and not fragment.startswith("/"):
+            raise ContractsError([f"{what} is no JSON Pointer: write #/ and the way to it"])
         try:
             document = self._document(path)
             found = document.data

@@ -28,8 +28,8 @@ from contract_gates.findings import Level
 _METHODS = ("get", "put", "post", "delete", "patch")
 _KEEP = "Take it back, or offer the new form beside the old: a field or an endpoint more"
 _ARE_SURE = "Make sure that none of them needs it, or keep it"
-# How a parameter is written in a URL or a header.
-_WRITING = ("style", "explode", "allowReserved")
+# How a parameter is written where the document does not say (OpenAPI, "Parameter Object").
+_STYLES = {"query": "form", "cookie": "form", "path": "simple", "header": "simple"}
 # A client that does not know one of these does not know what became of its request.
 _OUTCOMES = ("2", "3")
 
@@ -50,7 +50,8 @@ class _Operation:
         item = document["paths"][path]
         self.name = f"{method.upper()} {path}"
         self.node: Located = item[method]
-        self.security = self.node.get("security", document.get("security"))
+        self.security = _security(document, self.node)
+        self.servers = {each["url"] for each in _nearest("servers", self.node, item, document)}
         slots = re.findall(r"{([^}]*)}", path)
         self.parameters: Mapping[tuple[str, str | int], Any] = {
             _key(each, slots): each
@@ -80,6 +81,10 @@ class _Api:
             if meaning(was.security) != meaning(now.security):
                 text = "{subjects} asks for other credentials than old clients of {hit} give"
                 self._note(self._notes.at(now.node), "security-changed", text, was.name)
+            if gone := was.servers - now.servers:
+                where = plain(", ".join(sorted(gone)))
+                text = f"{{subjects}} is no longer at {where}, where old clients of {{hit}} ask"
+                self._note(self._notes.at(new, "servers"), "server-removed", text, was.name)
 
     def _parameters(self, old: _Operation, new: _Operation) -> None:
         for key, was in old.parameters.items():
@@ -105,17 +110,18 @@ class _Api:
             text = "{subjects} is required now, and old clients of {hit} may leave it out"
             place = self._notes.at(now, "required")
             self._note(place, "parameter-required", text, subject, "Make it optional")
-        if any(was.get(each) != now.get(each) for each in _WRITING):
+        if _writing(was) != _writing(now):
             text = "{subjects} is written in another way than old clients of {hit} write it"
             self._note(self._notes.at(now), "parameter-style", text, subject)
-        self._request(accepts(now["schema"], was["schema"]), subject)
-        before, after = was["schema"].get("default"), now["schema"].get("default")
+        old, new = _schema(was), _schema(now)
+        self._request(accepts(new, old), subject)
+        before, after = old.get("default"), new.get("default")
         if before != after:
             text = (
                 f"{{subjects}} is {plain(str(after))} instead of {plain(str(before))} where old "
                 "clients of {hit} leave it out"
             )
-            place = self._notes.at(now["schema"])
+            place = self._notes.at(now)
             remedy = "Make sure that this is meant for them, too"
             self._note(place, "default-changed", text, subject, remedy, "warning")
 
@@ -182,7 +188,7 @@ class _Api:
         if was.get("required") and not now.get("required"):
             text = "{subjects} may be absent, and old clients of {hit} rely on it"
             self._note(self._notes.at(now), "header-optional", text, subject)
-        self._answer(accepts(was["schema"], now["schema"]), subject)
+        self._answer(accepts(_schema(was), _schema(now)), subject)
 
     def _request(self, reasons: Iterable[Reason], subject: str) -> None:
         for reason in reasons:
@@ -232,6 +238,33 @@ def _key(parameter: Mapping[str, Any], slots: list[str]) -> tuple[str, str | int
     if parameter["in"] == "path":
         return "path", slots.index(name)
     return parameter["in"], name.lower() if parameter["in"] == "header" else name
+
+
+def _nearest(key: str, *nodes: Mapping[str, Any]) -> Any:
+    """What the innermost of the nodes says that says something; nothing where none does."""
+    return next((node[key] for node in nodes if key in node), ())
+
+
+def _security(document: Mapping[str, Any], operation: Mapping[str, Any]) -> list[Any]:
+    """The alternatives that an operation asks for, each scheme with what it is."""
+    schemes = document.get("components", {}).get("securitySchemes", {})
+    return [
+        sorted([name, scopes, schemes.get(name)] for name, scopes in alternative.items())
+        for alternative in _nearest("security", operation, document)
+    ]
+
+
+def _writing(parameter: Mapping[str, Any]) -> tuple[Any, ...]:
+    """How a parameter is written in a URL or a header, whether the document says it or not."""
+    style = parameter.get("style", _STYLES[parameter["in"]])
+    explode = parameter.get("explode", style == "form")
+    return style, explode, parameter.get("allowReserved", False), *parameter.get("content", ())
+
+
+def _schema(part: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A parameter's or a header's schema, which may stand below the one media type of its own."""
+    holders = (part, *part.get("content", {}).values())
+    return next((each["schema"] for each in holders if "schema" in each), {})
 
 
 def _operations(document: Located) -> Iterator[tuple[tuple[str, str], _Operation]]:
