@@ -47,7 +47,8 @@ TRANSIT_SECONDS = "1"
 WEBHOOK_EVENTS = "payment_intent.canceled,refund.updated,refund.failed"
 DATA_VARIABLE = "BOOKSTORE_DATA"
 
-# Of each, the variable that chooses its port, and the port that it has otherwise.
+# Of each, the variable that chooses its port, and the port that it has otherwise; a service that is
+# not named here takes any.
 DEFAULT_PORTS = {
     "order": ("ORDER_PORT", 8001),
     "catalog": ("CATALOG_PORT", 8002),
@@ -182,6 +183,7 @@ def local_stack(
         ),
     ]
     for name in (each for each in SERVICES if each in services):
+        color = _COLORS.get(name, "white")
         for role in ("web", "worker"):
             port = ports[name] if role == "web" else ports[f"{name}-worker"]
             processes.append(
@@ -190,13 +192,13 @@ def local_stack(
                     argv=(*_program(name), role),
                     env={
                         **shared,
-                        **own[name],
+                        **own.get(name, {}),
                         "HTTP_HOST": HOST,
                         "HTTP_PORT": str(port),
                     },
                     readiness=HttpReady(f"http://{HOST}:{port}/health/ready"),
                     depends_on=("prepare", valkey.name, emulator.name, "stripe"),
-                    color=_COLORS[name] if role == "web" else f"bright_{_COLORS[name]}",
+                    color=color if role == "web" else f"bright_{color}",
                     port=port,
                 )
             )
@@ -236,6 +238,8 @@ def _choose_ports(
         process = f"{name}-web" if name in SERVICES else name
         ports[name] = allocator.choose(process, wanted, fixed=bool(chosen), variable=variable)
     for name in SERVICES:
+        if name not in ports:  # One that has no default takes any, as workers do.
+            ports[name] = allocator.pick()
         ports[f"{name}-worker"] = allocator.pick()
     return ports
 

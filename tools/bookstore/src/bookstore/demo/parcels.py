@@ -18,10 +18,17 @@ from bookstore.demo.shop import Shop
 
 # Who tells whom of each step, by which message.
 _TOLD_BY = {
-    "confirmed": ("[green]order[/] → fulfillment", "OrderConfirmed"),
+    "confirmed": ("[green]order[/] → all", "OrderConfirmed"),
     "dispatched": ("fulfillment → [green]order[/]", "ShipmentDispatched"),
     "delivered": ("fulfillment → [green]order[/]", "ShipmentDelivered"),
 }
+_WHERE = (
+    ("packing", "still packed"),
+    ("dispatched", "on their way"),
+    ("delivered", "delivered"),
+    ("withdrawn", "withdrawn before they left"),
+    ("recalled", "recalled on their way (of cancelled orders, as those)"),
+)
 PATIENCE_SECONDS = 20.0
 POLL_SECONDS = 0.1
 
@@ -42,18 +49,20 @@ async def dispatched(shop: Shop, orders: Sequence[Mapping[str, Any]]) -> Mapping
 
 def parcels_table(order: Mapping[str, Any] | None, counts: Mapping[str, int]) -> RenderableType:
     """The way of that order's parcel; below it, how many parcels are where."""
-    whose = f": {order['order_id']}, {order['shipment']['tracking_code']}" if order else ""
-    table = plain_table(f"One order's parcel{whose}")
+    whose = (
+        f": order {order['order_id']}, tracking code {order['shipment']['tracking_code']}"
+        if order
+        else ""
+    )
+    table = plain_table(f"One parcel, sent by fulfillment in TypeScript{whose}")
     table.add_column("offset", justify="right", width=10)
     table.add_column("parcel", width=12)
-    table.add_column("from → to", width=18)
+    table.add_column("from → to", width=20)
     table.add_column("message", ratio=1)
     for status, offset in _steps(order) if order else ():
         table.add_row(offset, f"[bold]{status}[/]", *_TOLD_BY[status])
-    table.caption = Text(
-        "all parcels: " + ", ".join(f"{count:,} {status}" for status, count in counts.items()),
-        "dim",
-    )
+    shown = ", ".join(f"{counts[status]:,} {words}" for status, words in _WHERE if status in counts)
+    table.caption = Text(f"all parcels: {shown}", "dim")
     table.caption_justify = "left"
     return table
 

@@ -18,7 +18,9 @@ from contract_gates.findings import Level
 from contracts.generate.source import Contracts, Message
 
 OUTSIDE = "whoever listens outside"
-NEW_VERSION = "Take it back, or add it as a new version beside this one (contracts/README.md)"
+NEW_VERSION = (
+    'Take it back, or add it as a new version beside this one (docs/contracts.md, "Evolve one")'
+)
 _ENVELOPE = "common/envelope.json"
 
 
