@@ -32,8 +32,8 @@ def handlers(context: Context) -> Iterator[Finding]:
                 receives[name],
                 "handlers/missing",
                 f"{service} receives {name}, and nothing in its code handles it",
-                "Add a Route (without SQL, a Reaction) of its newest version to its handlers.py, or "
-                "receive it no longer",
+                "Add a Route (without SQL, a Reaction) of its newest version to its handlers.py, "
+                "or receive it no longer",
             )
         for name in sorted(handles - receives.keys()):
             yield context.sources.finding(

@@ -43,8 +43,8 @@ def events_and_replies_are_past_tense(sources: Sources) -> Iterator[Breach]:
             yield Breach(
                 message,
                 f"the name {name} does not end in what has happened",
-                "End it in a past participle, like StockReserved, or in the state that was found (an "
-                "irregular one is added to PARTICIPLES in check/lint/names.py)",
+                "End it in a past participle, like StockReserved, or in the state that was found "
+                "(an irregular one is added to PARTICIPLES in check/lint/names.py)",
             )
 
 
