@@ -322,6 +322,7 @@ def test_currencies_are_never_added_up() -> None:
         (saga_state("cancel_order", running=1), "sagas running"),
         (message_count("order", "outbox", "pending", 2), "outbox of order"),
         (message_count("payment", "handled", "AuthorizePayment", 4), "way to payment"),
+        (message_count("payment", "handled", "AuthorizePayment", 6), "that payment knows"),
     ],
 )
 def test_what_is_under_way_is_named(breach: Callable[[Evidence], None], word: str) -> None:

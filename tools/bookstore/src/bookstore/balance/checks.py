@@ -139,6 +139,10 @@ def still_moving(movements: Movements, topology: Topology) -> list[str]:
     for name, traffic in _traffic(movements, topology).items():
         if traffic.lost:
             moving.append(f"{traffic.lost} messages on their way to {name}")
+        if traffic.surplus:
+            # A sender whose memory an emulator has lost tells it all again, but not at once.
+            count = traffic.surplus.total()
+            moving.append(f"{count} messages that {name} knows and their sender does not (yet)")
     return moving
 
 
