@@ -17,8 +17,10 @@ from typing import Any
 
 from pact import Pact, match
 
-from contracts import MESSAGES, Topology
+from contracts import Topology, message_type
 from messaging import derived_id
+
+from .sent_versions import this_release, version_sent
 
 PACTS = Path(__file__).parent / "pacts"
 REWRITE = "make test-contracts ARGS=--write-pacts"
@@ -119,7 +121,8 @@ class Ask:
 
     `data` holds examples and matchers. `given` is what has to have happened for the example to make
     sense, in words of the consumer's scene; `shows` tells from the scene whether it was handled.
-    `envelope` is what the consumer wants of the envelope beyond what all of them do.
+    `envelope` is what the consumer wants of the envelope beyond what all of them do. `version` is
+    that of `data`: the one that the provider sends by its contract, unless it says another.
     """
 
     message: str
@@ -127,32 +130,34 @@ class Ask:
     shows: Callable[[Any], bool | Awaitable[bool]]
     given: Sequence[str] = ()
     envelope: Mapping[str, Any] = field(default_factory=dict)
+    version: int | None = None
 
 
 def pact_of(consumer: str, provider: str, asks: Iterable[Ask]) -> Pact:
     """What one consumer asks of one provider."""
     pact = Pact(consumer, provider).with_specification("V4")
     for ask in sorted(asks, key=lambda ask: ask.message):
-        source = f"bookstore.{provider}"
+        detail = _detail(ask, provider)
         interaction = pact.upon_receiving(ask.message, "Async")
-        interaction.with_body(_detail(ask, source), content_type="application/json")
+        interaction.with_body(detail, content_type="application/json")
         # What rules route by.
-        interaction.with_metadata({"source": source, "detail-type": ask.message})
+        interaction.with_metadata({"source": detail["source"], "detail-type": ask.message})
     return pact
 
 
-def _detail(ask: Ask, source: str) -> dict[str, Any]:
+def _detail(ask: Ask, provider: str) -> dict[str, Any]:
     """The envelope as `Envelope.decode` reads it; what that takes without is not asked for, unless
     the consumer's own reader is stricter.
     """
+    version = ask.version or version_sent(this_release(), provider, ask.message)
     return {
         "specversion": "1.0",
         "id": an_id(derived_id("pact", ask.message)),
-        "source": source,
+        "source": f"bookstore.{provider}",
         "type": ask.message,
         "subject": some_text(ORDER_ID),
         "time": a_moment(),
-        "dataschema": MESSAGES[ask.message].dataschema,
+        "dataschema": message_type(ask.message, version).dataschema,
         "correlationid": an_id(ORDER_ID),
         **ask.envelope,
         "data": dict(ask.data),

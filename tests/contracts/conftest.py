@@ -40,7 +40,9 @@ def pytest_terminal_summary(
 ) -> None:
     """How to draw the same payloads again; and the matrix, where any of it was run."""
     if any(_draws(report.nodeid) for report in _reports(terminalreporter)):
-        terminalreporter.write_line(f"payloads: CONTRACTS_SEED={SEED} draws the same ones again")
+        terminalreporter.write_line(
+            f"payloads: CONTRACTS_SEED={SEED} draws the same again, with the same code and tests"
+        )
     matrix = config.stash.get(MATRIX, None)
     if matrix is None or matrix.is_empty:
         return

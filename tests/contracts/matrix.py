@@ -61,7 +61,7 @@ class Matrix:
 
     def _why(self, consumer: str, message: str) -> str:
         if (consumer, message) not in self._asked:
-            return f"{message} (not handled)"
+            return f"{message} (no ask, or its test failed)"
         return f"{message} (not sent as asked)"
 
     def _unread(self) -> list[str]:

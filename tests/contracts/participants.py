@@ -56,7 +56,13 @@ COURSES_ON_SERVERS: Sequence[Callable[[Servers], Awaitable[Sequence[Said]]]] = (
 
 
 def pact_between(consumer: str, provider: str) -> Any:
-    """What the consumer asks of the provider."""
+    """What the consumer asks of the provider; raises LookupError where it is no participant."""
+    if consumer not in ASKS:
+        raise LookupError(
+            f"{consumer} receives messages of {provider} and takes no part in the pacts: write its "
+            f"asks in tests/contracts/{consumer}_asks.py, and add it to ASKS and to IN_MEMORY or "
+            "ON_SERVERS in tests/contracts/participants.py"
+        )
     between = messages_between(load_topology(), consumer, provider)
     return pact_of(consumer, provider, [a for a in ASKS[consumer] if a.message in between])
 

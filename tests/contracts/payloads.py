@@ -3,6 +3,9 @@
 Guarantee: the strategies know the keywords of our schemas and no others; a schema that uses another
 one raises UnknownKeyword instead of being half understood.
 
+A seed draws the same for the same code and the same selection of tests only: Hypothesis also draws
+constants that it finds in the modules which are loaded by then.
+
 (hypothesis-jsonschema, which would do more than we need, fails on current Hypothesis.)
 """
 
@@ -51,8 +54,8 @@ def payloads(schema: Schema) -> st.SearchStrategy[dict[str, Any]]:
 
 
 def samples(strategy: st.SearchStrategy[T], count: int, by: int) -> list[T]:
-    """So many values of a strategy, the same ones for the same seed: for tests that take them all
-    at once, as those on servers do.
+    """So many values of a strategy, the same ones for the same seed, code and selection of tests:
+    for tests that take them all at once, as those on servers do.
     """
     found: list[T] = []
 

@@ -16,6 +16,8 @@ from .matrix import Matrix
 from .participants import ASKS, IN_MEMORY, ON_SERVERS, examples_for
 from .server_scene import Servers
 
+PARTICIPANTS = "tests/contracts/participants.py"
+
 Play = Callable[[str, Callable[[Any], Awaitable[Any]]], Awaitable[Any]]
 
 ALL = [
@@ -82,11 +84,36 @@ async def test_consumer_asks_for_nothing_that_it_can_do_without(play: Play, cons
 
 
 def test_every_message_that_a_service_receives_is_asked_for() -> None:
-    topology = load_topology()
-    asked = {consumer: sorted(ask.message for ask in asks) for consumer, asks in ASKS.items()}
+    asked = {(consumer, ask.message) for consumer, asks in ASKS.items() for ask in asks}
     received = {
-        name: sorted(service.receives)
-        for name, service in topology.services.items()
-        if service.receives
+        (consumer, message)
+        for consumer, service in load_topology().services.items()
+        for message in service.receives
     }
-    assert asked == received
+    lacking = [
+        f"{consumer} receives {message}: add its ask to {_home_of(consumer)}"
+        for consumer, message in sorted(received - asked)
+    ]
+    assert not lacking, "\n".join(lacking)
+    needless = [
+        f"{consumer} does not receive {message}: take its ask out of {_home_of(consumer)}, or add "
+        f"the operation to contracts/{consumer}/asyncapi.yaml (and run `make generate`)"
+        for consumer, message in sorted(asked - received)
+    ]
+    assert not needless, "\n".join(needless)
+
+
+def test_every_consumer_asks_once_for_a_message_and_has_a_scene() -> None:
+    messages = {consumer: [ask.message for ask in asks] for consumer, asks in ASKS.items()}
+    twice = {consumer: each for consumer, each in messages.items() if len(set(each)) < len(each)}
+    assert twice == {}, "keep one ask for each message"
+    without_scene = sorted(ASKS.keys() - IN_MEMORY.keys() - ON_SERVERS.keys())
+    assert without_scene == [], (
+        f"add the `play` of these to IN_MEMORY or ON_SERVERS in {PARTICIPANTS}"
+    )
+
+
+def _home_of(consumer: str) -> str:
+    """Where its asks stand, or are to stand."""
+    file = f"tests/contracts/{consumer}_asks.py"
+    return file if consumer in ASKS else f"{file} (a new file), and the service to {PARTICIPANTS}"

@@ -1,6 +1,7 @@
 """Whatever a schema allows travels unchanged; whatever it forbids does not even set out.
 
-Guarantee: the seed stands at the report's end; the same seed draws the same payloads.
+Guarantee: every version of every message is drawn, by the seed at the report's end; the same seed
+draws the same payloads for the same code and the same selection of tests (see `payloads`).
 """
 
 import asyncio
@@ -17,7 +18,17 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 from sqlalchemy import MetaData, select
 
-from contracts import MESSAGES, ContractViolationError, encode, load_topology, parse, validate
+from contracts import (
+    MESSAGES,
+    ContractViolationError,
+    MessageType,
+    encode,
+    load_topology,
+    message_type,
+    parse,
+    validate,
+)
+from contracts.registry import raw_schemas
 from faults.gate import OpenGate
 from faults.memory.database import MemoryDatabase
 from messaging import Envelope, MessageTooLarge, Outbox, Sender, derived_id, messaging_tables
@@ -26,7 +37,12 @@ from messaging.envelope import MAX_ENTRY_BYTES
 from .conftest import SEED
 from .payloads import Violation, known_part, payloads, samples, violations
 
-NAMES = sorted(MESSAGES)
+# Every version of every message, by the `$id`s of the schemas, which end in name and version.
+VERSIONS = [
+    message_type(name, int(version))
+    for *_, name, version in (schema_id.split(":") for schema_id in sorted(raw_schemas()))
+    if name in MESSAGES
+]
 ID = "0197a3c2-7b1e-7c44-9d3a-5f0e8c1b2a60"
 EXAMPLES = 25
 ON_THE_BUS = 400
@@ -35,6 +51,9 @@ TOPOLOGY = load_topology()
 METADATA = MetaData()
 TABLES = messaging_tables(METADATA)
 
+each_version = pytest.mark.parametrize(
+    "contract", VERSIONS, ids=lambda contract: f"{contract.name}-{contract.version}"
+)
 # Drawn anew each time: nothing is kept that would make one run differ from the next.
 drawn = settings(
     max_examples=EXAMPLES,
@@ -45,59 +64,63 @@ drawn = settings(
 )
 
 
-def enveloped(name: str, data: dict[str, Any], number: int = 0) -> Envelope:
+def enveloped(contract: MessageType, data: dict[str, Any], number: int = 0) -> Envelope:
     """The payload in an envelope of its sender."""
-    (sender, *_) = TOPOLOGY.senders_of(name)
+    (sender, *_) = TOPOLOGY.senders_of(contract.name)
     return Envelope(
-        id=derived_id(f"payload/{SEED}", name, number),
+        id=derived_id(f"payload/{SEED}", contract.dataschema, number),
         source=TOPOLOGY.services[sender].source,
-        type=name,
+        type=contract.name,
         subject=ID,
         time=datetime(2026, 1, 15, 10, 30, 30, tzinfo=UTC),
-        dataschema=MESSAGES[name].dataschema,
+        dataschema=contract.dataschema,
         correlation_id=ID,
         data=data,
     )
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_every_payload_that_the_schema_allows_survives_model_and_envelope(name: str) -> None:
-    schema = MESSAGES[name].schema
+@each_version
+def test_every_payload_that_the_schema_allows_survives_model_and_envelope(
+    contract: MessageType,
+) -> None:
+    name, version, schema = contract.name, contract.version, contract.schema
 
     @seed(SEED)
     @drawn
     @given(payloads(schema))
     def survives(payload: dict[str, Any]) -> None:
-        validate(name, 1, payload)
-        again = encode(parse(name, 1, payload))
-        validate(name, 1, again)
+        validate(name, version, payload)
+        again = encode(parse(name, version, payload))
+        validate(name, version, again)
         assert known_part(again, schema) == known_part(payload, schema)
         assert known_part(payload, schema).keys() == again.keys()
-        sent = enveloped(name, payload)
+        sent = enveloped(contract, payload)
         with contextlib.suppress(MessageTooLarge):  # Refused where it is written, and not later.
             assert Envelope.decode(orjson.loads(sent.encode())) == sent
 
     survives()
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_what_the_schema_forbids_reaches_no_outbox_past_model_or_not(name: str) -> None:
-    model = MESSAGES[name].model
+@each_version
+def test_what_the_schema_forbids_reaches_no_outbox_past_model_or_not(
+    contract: MessageType,
+) -> None:
+    name, version, model = contract.name, contract.version, contract.model
 
     with asyncio.Runner() as runner:
 
         @seed(SEED)
         @drawn
-        @given(violations(MESSAGES[name].schema))
+        @given(violations(contract.schema))
         def is_refused(violation: Violation) -> None:
             with pytest.raises(ContractViolationError):
-                validate(name, 1, violation.payload)
+                validate(name, version, violation.payload)
             smuggled = model.model_construct(**violation.payload)
             for payload in (smuggled, *accepted_by(model, violation)):
                 written = runner.run(sent_in_a_transaction(payload))
                 assert written == [] or violation.what == "wrong type"
                 for each in written:  # Pydantic has turned it into the right type: True into 1.
-                    validate(name, 1, each)
+                    validate(name, version, each)
 
         is_refused()
 
@@ -130,9 +153,11 @@ async def test_payloads_cross_the_bus_unchanged(aws: Any) -> None:
     """From PutEvents in tens over the rules to each receiver's queue."""
     sent = {
         message.id: message
-        for number, (name, payload) in enumerate(_drawn_for_the_bus())
-        for message in [enveloped(name, payload, number)]
+        for number, (contract, payload) in enumerate(_drawn_for_the_bus())
+        for message in [enveloped(contract, payload, number)]
+        if _fits(message)
     }
+    assert {message.dataschema for message in sent.values()} == {v.dataschema for v in VERSIONS}
     expected = {
         (receiver, message.id)
         for message in sent.values()
@@ -156,9 +181,18 @@ async def test_payloads_cross_the_bus_unchanged(aws: Any) -> None:
         parse(message.type, message.version, message.data)
 
 
-def _drawn_for_the_bus() -> list[tuple[str, dict[str, Any]]]:
-    one_of_each = st.fixed_dictionaries({name: payloads(MESSAGES[name].schema) for name in NAMES})
-    rounds = samples(one_of_each, ON_THE_BUS // len(NAMES) + 1, SEED)
+def _fits(message: Envelope) -> bool:
+    """Whether the bus takes it; what is too large is refused where it is written."""
+    try:
+        message.encode()
+    except MessageTooLarge:
+        return False
+    return True
+
+
+def _drawn_for_the_bus() -> list[tuple[MessageType, dict[str, Any]]]:
+    one_of_each = st.fixed_dictionaries({each: payloads(each.schema) for each in VERSIONS})
+    rounds = samples(one_of_each, ON_THE_BUS // len(VERSIONS) + 1, SEED)
     return [each for round_ in rounds for each in round_.items()]
 
 

@@ -26,6 +26,8 @@ from .participants import COURSES_IN_MEMORY, COURSES_ON_SERVERS, pact_between
 from .payloads import known_part
 from .server_scene import Servers
 
+COURSE = "tests/contracts/bookstore_course.py"
+
 SaidBy = Callable[[str], list[Said]]
 
 TOPOLOGY = load_topology()
@@ -49,8 +51,14 @@ async def said_by(on_servers: Callable[[], Servers]) -> SaidBy:
 def test_provider_says_every_message_that_it_may_send(said_by: SaidBy, provider: str) -> None:
     said = {each.message for each in said_by(provider)}
     may_be_said = set(TOPOLOGY.services[provider].sends)
-    assert sorted(may_be_said - said) == [], "no course makes the provider say these"
-    assert sorted(said - may_be_said) == [], "the provider says what its contract does not send"
+    assert sorted(may_be_said - said) == [], (
+        f"no course makes {provider} say these: let {COURSE} do what makes it, or write a course "
+        "for a new participant and add it to tests/contracts/participants.py"
+    )
+    assert sorted(said - may_be_said) == [], (
+        f"{provider} says what its contract does not send: add the operations to "
+        f"contracts/{provider}/asyncapi.yaml, and run `make generate`"
+    )
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
@@ -103,8 +111,15 @@ def test_provider_keeps_every_pact(said_by: SaidBy, provider: str, matrix: Matri
     for consumer, message in kept:
         matrix.kept(consumer, provider, message)
 
-    assert broken == {}
-    assert kept == asked
+    assert broken == {}, f"{provider} does not say what is asked of it: mend its code or the ask"
+    assert sorted(asked - kept) == [], (
+        "no pact asks for these: add the asks (tests/contracts/<consumer>_asks.py), then run "
+        f"`{REWRITE}`"
+    )
+    assert sorted(kept - asked) == [], (
+        f"a pact asks for what {provider} does not send to that consumer: `{REWRITE}` writes the "
+        "pacts anew"
+    )
 
 
 @pytest.mark.parametrize(

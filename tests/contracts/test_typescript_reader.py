@@ -4,12 +4,13 @@ Guarantee: payloads are drawn by the seed at the report's end, and judged by the
 process, its JSON parser and its validator: nothing in Python stands between them and its queue.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 
-from contracts import MESSAGES, load_topology
+from contracts import load_topology
+from contracts.registry import raw_schemas
 
 from .conftest import SEED
 from .fulfillment_scene import NAME, FulfillmentScene, play
@@ -28,7 +29,7 @@ NewServers = Callable[[], Servers]
 async def test_every_payload_that_the_schema_allows_is_handled(
     on_servers: NewServers, message: str
 ) -> None:
-    allowed = samples(payloads(MESSAGES[message].schema), COUNT, SEED)
+    allowed = samples(payloads(_schema_asked_for(message)), COUNT, SEED)
 
     async def script(scene: FulfillmentScene) -> None:
         await scene.tell(_events(scene, message, allowed))
@@ -39,7 +40,7 @@ async def test_every_payload_that_the_schema_allows_is_handled(
 
 
 async def test_what_is_packed_is_what_was_ordered(on_servers: NewServers) -> None:
-    schema = MESSAGES["OrderConfirmed"].schema
+    schema = _schema_asked_for("OrderConfirmed")
     drawn = samples(payloads(schema), COUNT, SEED + 1)
     # Of an order that was drawn twice, the first is the one that counts.
     orders = {each["order_id"]: known_part(each, schema) for each in reversed(drawn)}
@@ -59,7 +60,7 @@ async def test_what_is_packed_is_what_was_ordered(on_servers: NewServers) -> Non
 async def test_whatever_the_schema_forbids_is_a_dead_letter_that_names_the_contract(
     on_servers: NewServers, message: str
 ) -> None:
-    schema = MESSAGES[message].schema
+    schema = _schema_asked_for(message)
     every_way = violations_of(examples_for(NAME)[message]["data"], schema)
     broken = every_way + samples(violations(schema), COUNT, SEED)
 
@@ -74,6 +75,11 @@ async def test_whatever_the_schema_forbids_is_a_dead_letter_that_names_the_contr
         assert await scene.handled() == {}
 
     await play(script, examples_for(NAME), on_servers())
+
+
+def _schema_asked_for(message: str) -> Mapping[str, Any]:
+    """That of the version that the service is sent."""
+    return raw_schemas()[examples_for(NAME)[message]["dataschema"]]
 
 
 def _events(scene: FulfillmentScene, message: str, drawn: list[dict[str, Any]]) -> list[Detail]:
