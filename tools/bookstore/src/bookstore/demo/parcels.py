@@ -27,7 +27,7 @@ _WHERE = (
     ("dispatched", "on their way"),
     ("delivered", "delivered"),
     ("withdrawn", "withdrawn before they left"),
-    ("recalled", "recalled on their way (of cancelled orders, as those)"),
+    ("recalled", "recalled on their way"),
 )
 PATIENCE_SECONDS = 20.0
 POLL_SECONDS = 0.1
@@ -49,12 +49,8 @@ async def dispatched(shop: Shop, orders: Sequence[Mapping[str, Any]]) -> Mapping
 
 def parcels_table(order: Mapping[str, Any] | None, counts: Mapping[str, int]) -> RenderableType:
     """The way of that order's parcel; below it, how many parcels are where."""
-    whose = (
-        f": order {order['order_id']}, tracking code {order['shipment']['tracking_code']}"
-        if order
-        else ""
-    )
-    table = plain_table(f"One parcel, sent by fulfillment in TypeScript{whose}")
+    whose = f": {order['order_id']}, {order['shipment']['tracking_code']}" if order else ""
+    table = plain_table(f"One parcel, by fulfillment in TypeScript{whose}")
     table.add_column("offset", justify="right", width=10)
     table.add_column("parcel", width=12)
     table.add_column("from → to", width=20)
