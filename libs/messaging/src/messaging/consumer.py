@@ -29,7 +29,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from batching import Batcher
 from messaging import metrics
 from messaging.envelope import Envelope
-from messaging.errors import DeadLetter, MalformedMessage, RetryLater
+from messaging.errors import AWS_OUTAGE_CODES, DeadLetter, MalformedMessage, RetryLater
 from messaging.outbox import interruptible_sleep
 from observability import correlated
 
@@ -69,7 +69,7 @@ def is_outage(error: BaseException) -> bool:
     """Whether the error speaks of a dependency rather than of the message."""
     if isinstance(error, ClientError):
         status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-        return status >= 500 or error.response.get("Error", {}).get("Code") in _OUTAGE_CODES
+        return status >= 500 or error.response.get("Error", {}).get("Code") in AWS_OUTAGE_CODES
     if isinstance(error, DBAPIError):
         # asyncpg's server errors arrive as plain DBAPIErrors; only the SQLSTATE tells.
         state = str(getattr(error.orig, "sqlstate", None) or "")
@@ -82,30 +82,6 @@ def is_outage(error: BaseException) -> bool:
     return isinstance(error, PoolTimeoutError | TimeoutError | OSError | BotoCoreError)
 
 
-# What AWS refuses with a status of 400 whatever was asked: too many requests, and credentials that
-# have run out or are not good (yet), as with a clock that is wrong (DynamoDB Developer Guide,
-# "Error messages and codes"; SQS API Reference, "Common Errors"); and a table that is not there
-# (yet), as after an emulator's restart.
-_OUTAGE_CODES = frozenset(
-    {
-        "ProvisionedThroughputExceededException",
-        "RequestLimitExceeded",
-        "RequestThrottled",
-        "ResourceNotFoundException",
-        "ThrottlingException",
-        "AccessDeniedException",
-        "ExpiredTokenException",
-        "IncompleteSignature",
-        "IncompleteSignatureException",
-        "InvalidClientTokenId",
-        "InvalidSignatureException",
-        "MissingAuthenticationToken",
-        "MissingAuthenticationTokenException",
-        "RequestExpired",
-        "SignatureDoesNotMatch",
-        "UnrecognizedClientException",
-    }
-)
 # PostgreSQL, Appendix A "Error Codes": connection, authorisation, resources (disk full, too many
 # connections), operator's intervention (shutdown, crash, starting up, cancelled), system errors.
 _OUTAGE_CLASSES = frozenset({"08", "28", "53", "57", "58"})

@@ -3,6 +3,31 @@
 Guarantee: every error says which of the two answers it asks for: a dead letter now, or another try.
 """
 
+# What AWS refuses with a status of 400 whatever was asked: too many requests, and credentials that
+# have run out or are not good (yet), as with a clock that is wrong (DynamoDB Developer Guide,
+# "Error messages and codes"; SQS API Reference, "Common Errors"); and a table that is not there
+# (yet), as after an emulator's restart.
+AWS_OUTAGE_CODES = frozenset(
+    {
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "ResourceNotFoundException",
+        "ThrottlingException",
+        "AccessDeniedException",
+        "ExpiredTokenException",
+        "IncompleteSignature",
+        "IncompleteSignatureException",
+        "InvalidClientTokenId",
+        "InvalidSignatureException",
+        "MissingAuthenticationToken",
+        "MissingAuthenticationTokenException",
+        "RequestExpired",
+        "SignatureDoesNotMatch",
+        "UnrecognizedClientException",
+    }
+)
+
 
 class MessagingError(Exception):
     """Anything that messaging raises on purpose."""

@@ -24,6 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from batching import Batcher, Prepared
 from messaging import metrics
 from messaging.envelope import MAX_ENTRY_BYTES, Envelope
+from messaging.errors import AWS_OUTAGE_CODES
 from messaging.outbox import interruptible_sleep
 from messaging.tables import MessagingTables
 
@@ -40,24 +41,6 @@ BUSY_LINGER_SECONDS = 0.015
 MARK_LINGER_SECONDS = 0.25
 MAX_MARKS = 100
 MAX_ATTEMPTS = 20
-# Answers with a 4xx status that speak of us or of the bus, and not of a row.
-_NOT_THE_ROWS = frozenset(
-    {
-        "AccessDeniedException",
-        "ExpiredTokenException",
-        "IncompleteSignature",
-        "IncompleteSignatureException",
-        "InvalidClientTokenId",
-        "InvalidSignatureException",
-        "MissingAuthenticationToken",
-        "MissingAuthenticationTokenException",
-        "RequestExpired",
-        "ResourceNotFoundException",
-        "SignatureDoesNotMatch",
-        "ThrottlingException",
-        "UnrecognizedClientException",
-    }
-)
 _TRANSIENT = frozenset({"InternalFailure", "InternalException", "ThrottlingException"})
 
 
@@ -300,7 +283,7 @@ def _is_refusal(error: ClientError) -> bool:
     """Whether the bus refuses what it was given, rather than being down or too busy."""
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     code = str(error.response.get("Error", {}).get("Code", ""))
-    return 400 <= status < 500 and code not in _NOT_THE_ROWS
+    return 400 <= status < 500 and code not in AWS_OUTAGE_CODES
 
 
 def _log_lost_marks(task: asyncio.Task[None]) -> None:
