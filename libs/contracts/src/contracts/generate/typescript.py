@@ -5,20 +5,17 @@ leads to its type and to its `dataschema`.
 """
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
+from contracts.generate.node import run_node_tool
 from contracts.generate.schemas import model_inputs
-from contracts.generate.source import Contracts, ContractsError
+from contracts.generate.source import Contracts
 
-NODE_TOOLS = Path(__file__).resolve().parents[5] / "tools" / "node"
 BANNER = "// Generated from contracts/ by `python -m contracts.generate`; never edited."
 
 
 def types(contracts: Contracts) -> str:
-    """The text of `messages.ts`; raises ContractsError where the Node tools are not installed."""
+    """The text of `messages.ts`; raises ContractsError where the Node tools cannot make it."""
     return _compiled(_all_definitions(contracts)) + _by_name(contracts)
 
 
@@ -33,20 +30,8 @@ def _all_definitions(contracts: Contracts) -> dict[str, Any]:
 
 
 def _compiled(schema: dict[str, Any]) -> str:
-    node = Path(sys.prefix) / "bin" / "node"
-    if not node.exists() or not (NODE_TOOLS / "node_modules").exists():
-        raise ContractsError([f"{NODE_TOOLS} is not installed, which makes the types: make setup"])
-    done = subprocess.run(  # noqa: S603  (our own interpreter, our own arguments)
-        [str(node), "types.mjs"],
-        input=json.dumps({"header": BANNER, "schema": schema}),
-        cwd=NODE_TOOLS,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise ContractsError([f"TypeScript types cannot be made: {done.stderr.strip()}"])
-    return done.stdout
+    given = json.dumps({"header": BANNER, "schema": schema})
+    return run_node_tool("types.mjs", given=given)
 
 
 def _by_name(contracts: Contracts) -> str:

@@ -5,8 +5,6 @@ One guarantee: what passes is valid AsyncAPI 3.0, OpenAPI 3.1 or JSON Schema 202
 """
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,9 +14,10 @@ import jsonschema_rs
 from contract_gates.check.context import CannotAskError, Context
 from contract_gates.findings import Finding
 from contract_gates.positions import Document
-from contract_gates.sources import ROOT, Part, Sources, references
+from contract_gates.sources import Part, Sources, references
+from contracts.generate.node import run_node_tool
+from contracts.generate.source import ContractsError
 
-NODE_TOOLS = ROOT / "tools" / "node"
 Place = tuple[Path, tuple[str | int, ...]]
 METASCHEMA = jsonschema_rs.Draft202012Validator(
     {"$ref": "https://json-schema.org/draft/2020-12/schema"}
@@ -113,17 +112,9 @@ def _line(fault: dict[str, Any], document: Document | None) -> int:
 
 
 def _faults(files: list[str]) -> list[dict[str, Any]]:
-    node = Path(sys.prefix) / "bin" / "node"
-    if not node.exists() or not (NODE_TOOLS / "node_modules").exists():
-        raise CannotAskError("tools/node is not installed, which holds the parsers: make setup")
-    done = subprocess.run(
-        [str(node), "lint.mjs", *files],
-        cwd=NODE_TOOLS,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise CannotAskError(f"tools/node/lint.mjs gave up: {done.stderr.strip()}")
+    try:
+        printed = run_node_tool("lint.mjs", *files)
+    except ContractsError as error:
+        raise CannotAskError(str(error)) from None
     # The same fault is met once for each document that refers to the file.
-    return [json.loads(line) for line in dict.fromkeys(done.stdout.splitlines())]
+    return [json.loads(line) for line in dict.fromkeys(printed.splitlines())]
