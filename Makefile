@@ -83,8 +83,8 @@ compose-up: ## the whole stack in Docker: docker compose up --build --wait
 compose-down: ## stop it and remove the containers; data stay, unless ARGS=--volumes
 	@docker compose down $(ARGS)
 
-compose-test: setup ## end-to-end tests and faults against real containers of their own
-	@BOOKSTORE_STACK=compose $(BIN)/pytest --timeout 300 tests/e2e tests/compose $(ARGS)
+compose-test: setup ## faults and end-to-end tests against real containers of their own
+	@BOOKSTORE_STACK=compose $(BIN)/pytest --timeout 300 tests/compose tests/e2e $(ARGS)
 
 ##@ Check
 

@@ -12,7 +12,7 @@ from bookstore.processes import until
 from drive.load import Load
 from drive.platform import Platform
 
-pytestmark = [pytest.mark.timeout(400), pytest.mark.usefixtures("mended")]
+pytestmark = [pytest.mark.timeout(600), pytest.mark.usefixtures("mended")]
 
 Fault = Callable[[], Awaitable[object]]
 

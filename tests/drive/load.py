@@ -75,8 +75,11 @@ class Load:
                 else:
                     await asyncio.sleep(0.1)
 
-    async def check(self, settle_seconds: float = 120.0) -> None:
-        """Every invariant, over all that the platform has done; and each order's own outcome."""
+    async def check(self, settle_seconds: float = 300.0) -> None:
+        """Every invariant, over all that the platform has done; and each order's own outcome.
+
+        An emulator that has lost its memory is told all that the platform has done again.
+        """
         assert len(self.accepted) == self.orders
         checks = await balance_sheet(
             Endpoints.of(self._platform.endpoints),
