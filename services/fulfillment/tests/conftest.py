@@ -228,8 +228,12 @@ def environment(gate: Any) -> dict[str, str]:
 
 
 @pytest.fixture
-async def start(environment: dict[str, str]) -> AsyncIterator[Callable[..., Awaitable[Running]]]:
+async def start(
+    aws: Aws, environment: dict[str, str]
+) -> AsyncIterator[Callable[..., Awaitable[Running]]]:
     """`await start("worker", PACKING_SECONDS="0")`: a process that is ready."""
+    # What the processes of the test before had not deleted yet when they were killed.
+    await aws.sqs.purge_queue(QueueUrl=aws.applied.queue_urls["fulfillment"])
     started: list[Running] = []
 
     async def run(role: str = "all", *, ready: bool = True, **settings: str) -> Running:

@@ -252,7 +252,7 @@ async def test_a_message_at_work_stays_hidden_from_others_however_long_it_takes(
     await aws.publish(order.confirmed)
 
     async def is_extended():  # Every third of two seconds: by now it had been visible again.
-        return gate.calls["ChangeMessageVisibilityBatch"] == 5
+        return gate.calls["ChangeMessageVisibilityBatch"] >= 5
 
     await eventually(is_extended)
     assert gate.calls["TransactWriteItems"] == 1
